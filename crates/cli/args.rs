@@ -1,0 +1,239 @@
+//! Flags that several verbs share, and how they override the libraries' options.
+//!
+//! A flag left out keeps the option's own default (or the config file's value), so every flag here is an `Option`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{ArgAction, ValueEnum};
+use cream::core::consistency::Kind;
+use cream::engine::{Dtype, Linear, LoraConfig, Text};
+use cream::{Encoder, Level, PairOptions, SampleOptions, TrainOptions};
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+
+/// Flags of every verb.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Where to compute: auto takes the fastest device there is
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) device: Device,
+    /// Threads of the CPU [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Global {
+    pub(crate) fn start_threads(&self) -> Result<()> {
+        let Some(threads) = self.threads else { return Ok(()) };
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .with_context(|| format!("--threads {threads}: cannot start the threads"))
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    #[default]
+    Auto,
+    Cpu,
+    Gpu,
+}
+
+/// How floats are stored.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Storage {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<Storage> for Dtype {
+    fn from(storage: Storage) -> Self {
+        match storage {
+            Storage::F32 => Dtype::F32,
+            Storage::F16 => Dtype::F16,
+            Storage::Bf16 => Dtype::BF16,
+        }
+    }
+}
+
+/// A model and what lies over it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelArgs {
+    /// A .gguf file, a Hugging Face folder, or a hub id (org/name or org/name@revision)
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// A LoRA adapter over the model: a PEFT folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
+}
+
+/// How prompts become tokens.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PromptFlags {
+    /// Take prompts as plain text, without the model's chat template
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Longest prompt taken; a longer one is an error [default: 2048]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_prompt_tokens: Option<usize>,
+}
+
+impl PromptFlags {
+    pub(crate) fn encoder<'a>(&self, text: &'a Text) -> Encoder<'a> {
+        let max_prompt_tokens = self.max_prompt_tokens.unwrap_or(Encoder::MAX_PROMPT_TOKENS);
+        Encoder { text, raw: self.raw, max_prompt_tokens }
+    }
+}
+
+/// How completions are sampled.
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct SampleFlags {
+    /// Completions for each prompt [default: 5]
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) completions: Option<usize>,
+    /// Where a completion is cut off [default: 768]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_new_tokens: Option<usize>,
+    /// Divides the logits; 0 is greedy [default: 0.8]
+    #[arg(long, value_name = "T")]
+    pub(crate) temperature: Option<f32>,
+    /// Keep the most probable tokens that together have this probability [default: 0.95]
+    #[arg(long, value_name = "P")]
+    pub(crate) top_p: Option<f32>,
+    /// Keep the K most probable tokens; 0 keeps all [default: 0]
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<u32>,
+    /// Keep tokens with at least this share of the largest probability [default: 0]
+    #[arg(long, value_name = "P")]
+    pub(crate) min_p: Option<f32>,
+    /// Sequences decoded at once; memory grows with it [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<usize>,
+}
+
+impl SampleFlags {
+    pub(crate) fn apply(&self, options: &mut SampleOptions) {
+        set(&mut options.completions, self.completions);
+        set(&mut options.max_new_tokens, self.max_new_tokens);
+        set(&mut options.temperature, self.temperature);
+        set(&mut options.top_p, self.top_p);
+        set(&mut options.top_k, self.top_k);
+        set(&mut options.min_p, self.min_p);
+        set(&mut options.slots, self.slots);
+    }
+}
+
+/// How completions become pairs.
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct PairFlags {
+    /// Agreement of the two rankings: kendall, kendall-b, kendall-ordinal, spearman, top-order, … [default: kendall]
+    #[arg(long, value_name = "KIND", value_parser = named::<Kind>)]
+    pub(crate) consistency: Option<Kind>,
+    /// One consistency for the whole set (mean) or each prompt its own (per-prompt) [default: mean]
+    #[arg(long, value_name = "LEVEL", value_parser = named::<Level>)]
+    pub(crate) level: Option<Level>,
+    /// Least difference of rewards for a pair to be made [default: 0]
+    #[arg(long, value_name = "REWARD")]
+    pub(crate) min_margin: Option<f64>,
+}
+
+impl PairFlags {
+    pub(crate) fn apply(&self, options: &mut PairOptions) {
+        set(&mut options.consistency, self.consistency);
+        set(&mut options.level, self.level);
+        set(&mut options.min_margin, self.min_margin);
+    }
+}
+
+/// How a model is trained.
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct TrainFlags {
+    /// Times over the data [default: 1; sft: 5]
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    /// Peak of the schedule (linear warm-up, cosine to 0) [default: 1e-5, with --full 1e-6; sft: 5e-5, 5e-6]
+    #[arg(long, value_name = "LR")]
+    pub(crate) learning_rate: Option<f32>,
+    /// Share of the steps that warm up [default: 0.1]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) warmup_ratio: Option<f32>,
+    /// Rows of data for each optimiser step [default: 8]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<usize>,
+    /// Steps between saved states; a killed training resumes from the last [default: 10]
+    #[arg(long, value_name = "N")]
+    pub(crate) save_steps: Option<usize>,
+    /// Compute activations twice instead of keeping them: slower, in much less memory
+    #[arg(long, num_args = 0, action = ArgAction::Set, default_missing_value = "true")]
+    pub(crate) recompute: Option<bool>,
+    /// AdamW's weight decay [default: 0.01]
+    #[arg(long, value_name = "DECAY")]
+    pub(crate) weight_decay: Option<f32>,
+    /// Clip gradients at this norm; 0 never [default: 1]
+    #[arg(long, value_name = "NORM")]
+    pub(crate) max_grad_norm: Option<f32>,
+}
+
+impl TrainFlags {
+    pub(crate) fn apply(&self, options: &mut TrainOptions) {
+        options.epochs = self.epochs.or(options.epochs);
+        options.learning_rate = self.learning_rate.or(options.learning_rate);
+        set(&mut options.warmup_ratio, self.warmup_ratio);
+        set(&mut options.batch_size, self.batch_size);
+        set(&mut options.save_steps, self.save_steps);
+        set(&mut options.recompute, self.recompute);
+        set(&mut options.adamw.weight_decay, self.weight_decay);
+        set(&mut options.adamw.max_grad_norm, self.max_grad_norm);
+    }
+}
+
+/// What is trained: an adapter, or all weights.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoraFlags {
+    /// Train all weights instead of an adapter; needs four times the model in f32
+    #[arg(long, conflicts_with_all = ["lora_r", "lora_alpha", "target_modules"])]
+    pub(crate) full: bool,
+    /// Rank of the adapter [default: 16]
+    #[arg(long, value_name = "R")]
+    pub(crate) lora_r: Option<usize>,
+    /// The adapter's product is scaled by alpha / rank [default: 32]
+    #[arg(long, value_name = "ALPHA")]
+    pub(crate) lora_alpha: Option<f32>,
+    /// Linears that get an adapter, comma-separated: q_proj, k_proj, … [default: all seven]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = named::<Linear>)]
+    pub(crate) target_modules: Option<Vec<Linear>>,
+}
+
+impl LoraFlags {
+    /// Whether a flag asks for an adapter of a certain shape.
+    pub(crate) fn shapes(&self) -> bool {
+        self.lora_r.is_some() || self.lora_alpha.is_some() || self.target_modules.is_some()
+    }
+
+    pub(crate) fn apply(&self, config: &mut LoraConfig) {
+        set(&mut config.r, self.lora_r);
+        set(&mut config.lora_alpha, self.lora_alpha);
+        set(&mut config.target_modules, self.target_modules.clone());
+    }
+}
+
+/// Puts a flag's value where one was given.
+pub(crate) fn set<T>(option: &mut T, flag: Option<T>) {
+    if let Some(value) = flag {
+        *option = value;
+    }
+}
+
+/// A value by the name that config files use for it.
+fn named<T: DeserializeOwned>(name: &str) -> Result<T, ValueError> {
+    T::deserialize(StrDeserializer::new(name))
+}

@@ -1,0 +1,47 @@
+//! The device's own product on the model's shapes: what the other stages are measured against.
+
+use anyhow::{Context, Result};
+use cream::engine::{Backend, Matrix, Tensor};
+use pollster::block_on;
+
+use super::{Bench, Row, Stage};
+
+/// Rows of the head's product: with more of them its result would be the largest thing in memory.
+const HEAD_ROWS: usize = 512;
+
+impl<B: Backend> Bench<B> {
+    pub(super) fn matmul(&mut self) -> Result<()> {
+        let mut best = 0.0_f64;
+        let rows = super::stages::score_shape(self.args.quick).iter().product();
+        for &(name, shape, dtype) in &self.weights {
+            // Speed does not depend on the numbers.
+            let bytes = dtype.row_bytes(shape[1]).context("rows of whole blocks")? * shape[0];
+            let tensor = Tensor { dtype, shape: shape.to_vec(), bytes: vec![0; bytes].into() };
+            let rows = if name == "head" { HEAD_ROWS.min(rows) } else { rows };
+            let row = self.product(name, &Matrix::stored(&self.backend, &tensor), rows)?;
+            best = best.max(row.gflops.unwrap_or(0.0));
+            self.tell(Stage::Matmul, &row)?;
+        }
+        self.gflops = Some(best);
+        self.tell(Stage::Matmul, &Row { shape: Some("best"), gflops: Some(best), ..Row::default() })
+    }
+
+    fn product(&self, shape: &'static str, weight: &Matrix<B>, rows: usize) -> Result<Row> {
+        let x = self.backend.upload(&vec![0.5; rows * weight.cols()]);
+        let mut out = self.backend.buffer(rows * weight.rows());
+        let seconds = self.time(|| {
+            self.backend.matmul(&x, weight, 1.0, false, &mut out);
+            // Waits for the device.
+            block_on(self.backend.read(&self.backend.zeros(1)))?;
+            Ok(())
+        })?;
+        let gflops = 2e-9 * (rows * weight.rows() * weight.cols()) as f64 / seconds;
+        Ok(Row {
+            shape: Some(shape),
+            tokens: Some(rows),
+            ms: Some(seconds * 1e3),
+            gflops: Some(gflops),
+            ..Row::default()
+        })
+    }
+}

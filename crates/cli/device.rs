@@ -1,0 +1,19 @@
+//! The device is chosen once, here; everything behind it is compiled for each backend.
+
+use anyhow::{Result, bail};
+use cream::engine::{Backend, Cpu};
+
+use crate::args::{Device, Global};
+
+/// A verb that computes on a device.
+pub(crate) trait Job {
+    fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()>;
+}
+
+/// Runs a verb on the device that the flags ask for.
+pub(crate) fn dispatch(global: &Global, job: impl Job) -> Result<()> {
+    match global.device {
+        Device::Auto | Device::Cpu => job.run(Cpu::new(), global),
+        Device::Gpu => bail!("--device gpu: this build has no GPU backend; expected cpu or auto"),
+    }
+}

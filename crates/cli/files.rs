@@ -1,0 +1,36 @@
+//! JSONL in, outputs' places, standard output.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::Path;
+use std::process;
+
+use anyhow::{Context, Result};
+use cream::{Directory, Row};
+
+/// The rows of a JSONL file.
+pub(crate) fn read_rows<R: Row>(path: &Path) -> Result<Vec<R>> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+    Ok(cream::read_jsonl(&name, BufReader::new(file))?)
+}
+
+/// The folder an output file goes to (made if it is missing), and the file's name in it.
+pub(crate) fn place(output: &Path) -> Result<(Directory, &str)> {
+    let name = output.file_name().and_then(OsStr::to_str);
+    let name = name.with_context(|| format!("--output {}: expected the name of a file", output.display()))?;
+    let folder = match output.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    Ok((Directory::open(folder)?, name))
+}
+
+/// One line on standard output. A reader that has gone away (`cream … | head`) ends the program quietly.
+pub(crate) fn say(line: &str) -> Result<()> {
+    match writeln!(io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => process::exit(0),
+        result => result.context("cannot write to standard output"),
+    }
+}

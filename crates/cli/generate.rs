@@ -1,0 +1,92 @@
+//! `cream generate`
+
+use std::io::{self, IsTerminal, Read};
+
+use anyhow::{Context, Result, bail};
+use cream::core::Sampling;
+use cream::engine::{Backend, GenerateOptions, Message, Request};
+use cream::{Completions, SampleOptions, Turns};
+use pollster::block_on;
+
+use crate::args::{Global, ModelArgs, PromptFlags, SampleFlags};
+use crate::device::Job;
+use crate::files::say;
+use crate::model;
+
+/// Answer one prompt
+///
+/// The prompt is the argument, or else all of standard input; the answer goes to standard output.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cream generate --model model.gguf \"Why is the sky blue?\"
+  cream generate --model model.gguf --adapter RUN/iteration-2 --temperature 0 < question.txt
+  cream generate --model model.gguf --raw \"Once upon a time\" --max-new-tokens 50 -n 3 --json")]
+pub(crate) struct Args {
+    /// What to answer [default: standard input]
+    text: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// A system message before the prompt
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    system: Option<String>,
+    #[command(flatten)]
+    sample: SampleFlags,
+    #[command(flatten)]
+    prompt: PromptFlags,
+    /// Seed of the sampling
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// One JSON object, as `cream sample` writes them
+    #[arg(long)]
+    json: bool,
+}
+
+/// Names the random stream, as a row's id does.
+const ID: &str = "generate";
+
+impl Job for Args {
+    fn run<B: Backend>(self, backend: B, _: &Global) -> Result<()> {
+        let prompt = prompt(self.text)?;
+        let mut options = SampleOptions { completions: 1, ..SampleOptions::default() };
+        self.sample.apply(&mut options);
+        let loaded = model::load(&backend, &self.model, false)?;
+        let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+        let turns = match &self.system {
+            None => Turns::Text(prompt),
+            Some(system) => Turns::Messages(vec![message("system", system), message("user", &prompt)]),
+        };
+        let tokens = self.prompt.encoder(&loaded.text).prompt(ID, &turns)?;
+        let request = Request { id: ID.to_owned(), prompt: tokens, completions: options.completions };
+        let SampleOptions { temperature, top_k, top_p, min_p, .. } = options;
+        let settings = GenerateOptions {
+            max_new_tokens: options.max_new_tokens,
+            sampling: Sampling { temperature, top_k, top_p, min_p },
+            seed: self.seed,
+            stop_tokens: loaded.text.stop_tokens().to_vec(),
+            slots: options.slots,
+        };
+        let mut completions = vec![Vec::new(); options.completions];
+        block_on(loaded.model.generate(loaded.adapter.as_ref(), &[request], &settings, |made| {
+            completions[made.completion] = made.tokens;
+        }))?;
+        let decoded: Result<Vec<String>, _> = completions.iter().map(|tokens| loaded.text.decode(tokens)).collect();
+        let row = Completions { id: ID.to_owned(), prompt: turns, completions: decoded? };
+        if self.json {
+            return say(&serde_json::to_string(&row)?);
+        }
+        row.completions.iter().try_for_each(|text| say(text))
+    }
+}
+
+fn prompt(argument: Option<String>) -> Result<String> {
+    if let Some(text) = argument {
+        return Ok(text);
+    }
+    if io::stdin().is_terminal() {
+        bail!("no prompt: expected one as an argument or on standard input");
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).context("standard input: expected text in UTF-8")?;
+    Ok(text.trim_end_matches('\n').to_owned())
+}

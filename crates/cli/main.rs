@@ -1,0 +1,93 @@
+//! The program `cream`: reads flags, opens files, shows progress, and leaves the work to the libraries.
+//!
+//! One file a verb. What several verbs share: [`args`] (flags that become the libraries' options), [`device`], [`model`]
+//! and [`hub`] (model files), [`files`] (JSONL in and out), [`progress`], [`interrupt`]. There is no method and no maths here.
+
+mod args;
+mod bench;
+mod device;
+mod devices;
+mod export;
+mod files;
+mod generate;
+mod hub;
+mod interrupt;
+mod model;
+mod pair;
+mod progress;
+mod run;
+mod sample;
+mod score;
+mod sft;
+mod train;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Trains a language model on preferences of its own making, weighed by how consistent they are (CREAM, arXiv 2410.12735).
+///
+/// `cream run` does all of it. The other verbs are its stages, to be run apart or on other machines: sample, score
+/// (three times), pair, train. They meet in JSONL files.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Examples:
+  cream run --model HuggingFaceTB/SmolLM2-135M-Instruct --prompts prompts.jsonl --output RUN --iterations 2
+  cream generate --model model.gguf --adapter RUN/iteration-2 \"Why is the sky blue?\"
+
+Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: args::Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Args),
+    Sft(sft::Args),
+    Sample(sample::Args),
+    Score(score::Args),
+    Pair(pair::Args),
+    Train(train::Args),
+    Generate(generate::Args),
+    Export(export::Args),
+    Devices(devices::Args),
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    match work(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(Cli { global, verb }: Cli) -> Result<()> {
+    global.start_threads()?;
+    match verb {
+        Verb::Run(args) => device::dispatch(&global, args),
+        Verb::Sft(args) => device::dispatch(&global, args),
+        Verb::Sample(args) => device::dispatch(&global, args),
+        Verb::Score(args) => device::dispatch(&global, args),
+        Verb::Pair(args) => pair::run(&global, &args),
+        Verb::Train(args) => device::dispatch(&global, args),
+        Verb::Generate(args) => device::dispatch(&global, args),
+        Verb::Export(args) => device::dispatch(&global, args),
+        Verb::Devices(args) => devices::run(&args),
+        Verb::Bench(args) => device::dispatch(&global, args),
+    }
+}
+
+/// Some libraries draw pictures in their messages; scripts read one line.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

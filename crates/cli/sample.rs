@@ -1,0 +1,66 @@
+//! `cream sample`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use cream::engine::Backend;
+use cream::{Output, Progress, Prompt, SampleOptions, Shard};
+use pollster::block_on;
+
+use crate::args::{Global, ModelArgs, PromptFlags, SampleFlags};
+use crate::device::Job;
+use crate::files::{place, read_rows};
+use crate::progress::Shown;
+use crate::{interrupt, model};
+
+/// Sample completions of every prompt
+///
+/// Reads {"id", "prompt"} or {"id", "messages": [{"role", "content"}, …]}, writes {"id", "prompt", "completions"}, one JSON
+/// object a line. A killed call leaves its work beside the output; the same command takes it up. An output that is
+/// there already is replaced when the new one is whole. Same seed, same file, in any order and in any shard.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cream sample --model model.gguf --prompts p.jsonl --output c.jsonl -n 5 --max-new-tokens 64 --temperature 0.8 --top-p 0.95 --seed 0
+  cream sample --model model.gguf --prompts p.jsonl --output c-1.jsonl --shard 1/4    # prompts 1, 5, 9, …: one machine of four")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Prompts, JSONL
+    #[arg(long, value_name = "FILE")]
+    prompts: PathBuf,
+    /// Completions, JSONL
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    sample: SampleFlags,
+    #[command(flatten)]
+    prompt: PromptFlags,
+    /// Seed of the sampling
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Only every n-th prompt, from the i-th on, i from 0
+    #[arg(long, value_name = "i/n")]
+    shard: Option<Shard>,
+}
+
+impl Job for Args {
+    fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        interrupt::resumable()?;
+        let mut prompts: Vec<Prompt> = read_rows(&self.prompts)?;
+        if let Some(shard) = &self.shard {
+            prompts = shard.select(&prompts);
+        }
+        let mut options = SampleOptions::default();
+        self.sample.apply(&mut options);
+        let loaded = model::load(&backend, &self.model, false)?;
+        let (mut store, name) = place(&self.output)?;
+        let mut progress = Shown::new(global);
+        let output = Output { store: &mut store, name };
+        let rows =
+            block_on(cream::sample(loaded.policy(&self.prompt), &prompts, &options, self.seed, output, &mut progress))?;
+        let completions: usize = rows.iter().map(|row| row.completions.len()).sum();
+        progress.log(&format!("{}: {completions} completions of {} prompts", self.output.display(), rows.len()));
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! `cream score`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use cream::engine::Backend;
+use cream::{Completions, Output, Progress, ScoreOptions, Shard};
+use pollster::block_on;
+
+use crate::args::{Global, ModelArgs, PromptFlags, set};
+use crate::device::Job;
+use crate::files::{place, read_rows};
+use crate::progress::Shown;
+use crate::{interrupt, model};
+
+/// Log-probabilities of completions under a model
+///
+/// Reads {"id", "prompt" or "messages", "completions"}, adds "logps" (sum over a completion's tokens, the end of turn
+/// among them) and "tokens" (how many those are). A killed call leaves its work beside the output; the same command takes it
+/// up. An output that is there already is replaced when the new one is whole.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cream score --model model.gguf --input c.jsonl --output reference.jsonl
+  cream score --model model.gguf --adapter RUN/iteration-1 --input c.jsonl --output current.jsonl")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Completions, JSONL
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Scores, JSONL
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    prompt: PromptFlags,
+    /// Tokens computed at once; memory grows with it [default: 2048]
+    #[arg(long, value_name = "TOKENS")]
+    batch_tokens: Option<usize>,
+    /// Only every n-th row, from the i-th on, i from 0
+    #[arg(long, value_name = "i/n")]
+    shard: Option<Shard>,
+}
+
+impl Job for Args {
+    fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        interrupt::resumable()?;
+        let mut rows: Vec<Completions> = read_rows(&self.input)?;
+        if let Some(shard) = &self.shard {
+            rows = shard.select(&rows);
+        }
+        let mut options = ScoreOptions::default();
+        set(&mut options.batch_tokens, self.batch_tokens);
+        let loaded = model::load(&backend, &self.model, false)?;
+        let (mut store, name) = place(&self.output)?;
+        let mut progress = Shown::new(global);
+        let output = Output { store: &mut store, name };
+        let scores = block_on(cream::score(loaded.policy(&self.prompt), &rows, &options, output, &mut progress))?;
+        let tokens: usize = scores.iter().flat_map(|row| &row.tokens).sum();
+        progress.log(&format!("{}: {} prompts, {tokens} completion tokens", self.output.display(), scores.len()));
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! `cream sft`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use cream::SftRow;
+use cream::engine::Backend;
+
+use crate::args::Global;
+use crate::device::Job;
+use crate::files::read_rows;
+use crate::train::Training;
+
+/// Supervised fine-tuning: imitate given answers
+///
+/// Reads {"messages": […, {"role": "assistant", "content"}]} or {"prompt", "completion"}; only the answer's tokens count.
+/// Writes what `cream train` writes, and resumes as it does.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cream sft --model model.gguf --data answers.jsonl --output ADAPTER --epochs 3")]
+pub(crate) struct Args {
+    /// Prompts with their answers, JSONL
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    #[command(flatten)]
+    training: Training,
+}
+
+impl Job for Args {
+    fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        let rows: Vec<SftRow> = read_rows(&self.data)?;
+        let seed = self.training.seed;
+        self.training.run(&backend, global, async |trainee, options, output, progress| {
+            cream::sft(trainee, &rows, options, seed, output, progress).await
+        })
+    }
+}

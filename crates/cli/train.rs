@@ -1,0 +1,116 @@
+//! `cream train`, and what it shares with `cream sft`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use cream::engine::{Adapter, Backend, LoraConfig};
+use cream::{Directory, Output, Pair, Progress, TrainOptions, TrainSummary, Trainee};
+use pollster::block_on;
+
+use crate::args::{Global, LoraFlags, ModelArgs, PromptFlags, TrainFlags, set};
+use crate::device::Job;
+use crate::files::{read_rows, say};
+use crate::progress::Shown;
+use crate::{interrupt, model};
+
+/// Train on preference pairs with CREAM's loss
+///
+/// Reads what `cream pair` writes. The reference of the loss is in the pairs (ref_chosen_logps, ref_rejected_logps). Writes a
+/// PEFT adapter (with --full a Hugging Face folder) and metrics.jsonl to the output folder. A killed call leaves its state
+/// there; the same command takes it up. What a finished call has written there is replaced.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cream train --model model.gguf --pairs pairs.jsonl --output ADAPTER
+  cream train --model model.gguf --adapter RUN/iteration-1 --pairs pairs.jsonl --output ADAPTER --learning-rate 5e-6")]
+pub(crate) struct Args {
+    /// Preference pairs, JSONL
+    #[arg(long, value_name = "FILE")]
+    pairs: PathBuf,
+    /// How fast the loss lets the policy leave its reference
+    #[arg(long, default_value_t = 0.1)]
+    beta: f64,
+    #[command(flatten)]
+    training: Training,
+}
+
+/// Flags of `train` and `sft`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Training {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    #[command(flatten)]
+    train: TrainFlags,
+    #[command(flatten)]
+    lora: LoraFlags,
+    #[command(flatten)]
+    prompt: PromptFlags,
+    /// Tokens computed at once; memory grows with it, the result does not change [default: 2048]
+    #[arg(long, value_name = "TOKENS")]
+    batch_tokens: Option<usize>,
+    /// Seed of the order of the data and of a new adapter
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The summary as one JSON object on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl Job for Args {
+    fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        let pairs: Vec<Pair> = read_rows(&self.pairs)?;
+        let seed = self.training.seed;
+        self.training.run(&backend, global, async |trainee, options, output, progress| {
+            cream::train(trainee, &pairs, self.beta, options, seed, output, progress).await
+        })
+    }
+}
+
+impl Training {
+    /// Loads, trains as `work` says, saves.
+    pub(crate) fn run<B: Backend>(
+        &self,
+        backend: &B,
+        global: &Global,
+        work: impl AsyncFnOnce(Trainee<'_, B>, &TrainOptions, Output<'_>, &mut dyn Progress) -> cream::Result<TrainSummary>,
+    ) -> Result<()> {
+        interrupt::resumable()?;
+        let mut options = TrainOptions::default();
+        self.train.apply(&mut options);
+        set(&mut options.batch_tokens, self.batch_tokens);
+        let mut loaded = model::load(backend, &self.model, self.lora.full)?;
+        let mut adapter = self.adapter(backend, &mut loaded)?;
+        let mut store = Directory::lock(&self.output)?;
+        let mut progress = Shown::new(global);
+        let trainee = Trainee {
+            model: &mut loaded.model,
+            adapter: adapter.as_mut(),
+            encoder: self.prompt.encoder(&loaded.text),
+            fingerprint: &loaded.fingerprint,
+            base_model: &self.model.model,
+        };
+        let output = Output { store: &mut store, name: "" };
+        let summary = block_on(work(trainee, &options, output, &mut progress))?;
+        let (steps, first, last) = (summary.steps, summary.first_loss, summary.last_loss);
+        progress.log(&format!("{}: {steps} steps, loss {first:.4} to {last:.4}", self.output.display()));
+        if self.json { say(&serde_json::to_string(&summary)?) } else { Ok(()) }
+    }
+
+    /// What to train: the adapter given, a new one, or none with `--full`.
+    fn adapter<B: Backend>(&self, backend: &B, loaded: &mut model::Loaded<B>) -> Result<Option<Adapter<B>>> {
+        match (loaded.adapter.take(), self.lora.full) {
+            (Some(_), true) => bail!("--full with --adapter: merge it first (cream export), or leave one out"),
+            (Some(_), _) if self.lora.shapes() => bail!("--lora-… with --adapter: the adapter keeps its own shape"),
+            (Some(adapter), false) => Ok(Some(adapter)),
+            (None, true) => Ok(None),
+            (None, false) => {
+                let mut config = LoraConfig::default();
+                self.lora.apply(&mut config);
+                Ok(Some(Adapter::new(backend, loaded.model.config(), config, self.seed)?))
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Which two of a prompt's completions become a preference pair.
+
+use crate::{Error, check};
+
+/// A preference pair, as indices into the completions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// The completion with the highest reward.
+    pub chosen: usize,
+    /// The completion with the lowest reward.
+    pub rejected: usize,
+    /// Reward of the chosen less reward of the rejected; positive.
+    pub margin: f64,
+}
+
+/// Best and worst of the rewards `[N]`, N >= 2 (arXiv 2410.12735). Of several equal to the best or to the
+/// worst the first is taken.
+///
+/// `None`, no pair, where all rewards are equal or the margin is less than `minimum_margin` (0 asks for nothing more).
+///
+/// # Errors
+/// N < 2; a reward that is not finite; a minimum margin that is negative or not finite.
+pub fn choose_pair(rewards: &[f64], minimum_margin: f64) -> Result<Option<Pair>, Error> {
+    if rewards.len() < 2 {
+        return Err(Error::TooFew { what: "completions", needed: 2, given: rewards.len() });
+    }
+    check::finite("reward", rewards)?;
+    if !(minimum_margin.is_finite() && minimum_margin >= 0.0) {
+        return Err(Error::InvalidMinimumMargin(minimum_margin));
+    }
+    let (mut chosen, mut rejected) = (0, 0);
+    for (i, &reward) in rewards.iter().enumerate() {
+        if reward > rewards[chosen] {
+            chosen = i;
+        }
+        if reward < rewards[rejected] {
+            rejected = i;
+        }
+    }
+    let margin = rewards[chosen] - rewards[rejected];
+    Ok((margin > 0.0 && margin >= minimum_margin).then_some(Pair { chosen, rejected, margin }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn best_and_worst_the_first_of_equals() {
+        let expected = Pair { chosen: 1, rejected: 2, margin: 3.0 };
+        assert_eq!(choose_pair(&[0.0, 2.0, -1.0, 2.0, -1.0], 0.0), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn no_pair_without_a_margin() {
+        assert_eq!(choose_pair(&[1.0, 1.0, 1.0], 0.0), Ok(None));
+        assert_eq!(choose_pair(&[0.0, -0.0], 0.0), Ok(None));
+        assert_eq!(choose_pair(&[0.0, 0.5], 0.6), Ok(None));
+        assert!(matches!(choose_pair(&[0.0, 0.5], 0.5), Ok(Some(_))));
+    }
+
+    #[test]
+    fn bad_input_is_an_error() {
+        assert!(matches!(choose_pair(&[], 0.0), Err(Error::TooFew { given: 0, .. })));
+        assert!(matches!(choose_pair(&[1.0], 0.0), Err(Error::TooFew { given: 1, .. })));
+        assert!(matches!(choose_pair(&[1.0, f64::NAN], 0.0), Err(Error::NotFinite { index: 1, .. })));
+        assert_eq!(choose_pair(&[1.0, 2.0], -1.0), Err(Error::InvalidMinimumMargin(-1.0)));
+        assert!(matches!(choose_pair(&[1.0, 2.0], f64::NAN), Err(Error::InvalidMinimumMargin(_))));
+    }
+}

@@ -1,0 +1,100 @@
+//! What can go wrong in the method: a row, a setting, a file, or something below.
+
+use std::fmt;
+
+/// The library's one error. Every message names the thing, its value and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A line of a JSONL file is not what it should be.
+    #[error("{file}: line {line}: {problem}")]
+    Row {
+        /// Name of the file as the caller gave it.
+        file: String,
+        /// From 1.
+        line: usize,
+        /// Field, value found and what was expected.
+        problem: String,
+    },
+    /// A file as a whole is not what it should be.
+    #[error("{file}: {problem}")]
+    File {
+        /// Name of the file as the caller gave it.
+        file: String,
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// A prompt, or one of its completions, cannot be served.
+    #[error("prompt {id:?}: {problem}")]
+    Prompt {
+        /// Its id.
+        id: String,
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// A setting has a value it cannot have.
+    #[error("{field}: {value}, expected {expected}")]
+    Setting {
+        /// Key, with the table before it: `sample.top_p`.
+        field: String,
+        /// Value found.
+        value: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// A run directory was made with other settings or inputs than those given now.
+    #[error("{file}: {what} was {saved} when this run began and is {given} now; give the same, or another directory")]
+    Changed {
+        /// File of the run directory that remembers.
+        file: String,
+        /// The setting or input.
+        what: String,
+        /// Its value when the run began.
+        saved: String,
+        /// Its value now.
+        given: String,
+    },
+    /// Training left the numbers: a gradient that is not finite.
+    #[error("step {step}: gradient norm is {value}, expected a finite number; a smaller learning rate may help")]
+    Diverged {
+        /// Optimiser step, from 1.
+        step: usize,
+        /// The norm.
+        value: f32,
+    },
+    /// The file system refused.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// File or folder.
+        path: String,
+        /// `write`, `read` and the like.
+        action: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] cream_engine::Error),
+    /// The maths refused.
+    #[error(transparent)]
+    Core(#[from] cream_core::Error),
+    /// What a caller's own function said: a model loader, or a progress report that stops the work.
+    #[error(transparent)]
+    Caller(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn file(file: &str, problem: impl fmt::Display) -> Self {
+        Error::File { file: file.into(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn prompt(id: &str, problem: impl fmt::Display) -> Self {
+        Error::Prompt { id: id.into(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn setting(field: &str, value: impl fmt::Display, expected: impl fmt::Display) -> Self {
+        Error::Setting { field: field.into(), value: value.to_string(), expected: expected.to_string() }
+    }
+}

@@ -1,0 +1,53 @@
+//! CREAM, *Consistency Regularized Self-Rewarding Language Models* (Wang et al., arXiv 2410.12735), as a library: a model
+//! samples its own completions, ranks them by its own implicit reward, and is trained on the pairs, each weighed by how
+//! far the previous model's ranking agrees. [`run()`] is the whole loop over a directory that survives a kill; [`sample()`],
+//! [`score()`], [`pair()`], [`train()`] and [`sft()`] are its stages, from rows to rows, for any [`engine::Backend`].
+//!
+//! It does *not* compute: the maths is [`core`]'s, the model is [`engine`]'s. It loads no models from disk (the caller
+//! does), draws no progress bars and starts no threads. It builds for wasm32-unknown-unknown, where a [`Memory`] takes the
+//! place of a [`Directory`]; the functions are async because a browser cannot wait, and native callers block on them.
+
+mod chunks;
+mod config;
+#[cfg(not(target_arch = "wasm32"))]
+mod directory;
+mod error;
+mod fingerprint;
+mod iteration;
+mod jsonl;
+mod pack;
+mod pair;
+mod policy;
+mod progress;
+mod rows;
+mod run;
+mod sample;
+mod score;
+mod shard;
+mod store;
+#[cfg(test)]
+mod testing;
+mod train;
+mod weights;
+
+pub use cream_core as core;
+pub use cream_engine as engine;
+
+pub use config::{RunConfig, Tuning};
+#[cfg(not(target_arch = "wasm32"))]
+pub use directory::Directory;
+pub use error::{Error, Result};
+pub use fingerprint::fingerprint;
+pub use iteration::Summary;
+pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, to_jsonl};
+pub use pair::{Level, PairOptions, PairReport, Pairing, Skipped, pair};
+pub use policy::{Encoder, Policy};
+pub use progress::{Progress, Stage, Update};
+pub use rows::{Completions, MetricsRow, Pair, PreferenceMetrics, Prompt, Scores, SftRow, Turns};
+pub use run::{Load, RunInputs, run};
+pub use sample::{SampleOptions, sample};
+pub use score::{ScoreOptions, score};
+pub use shard::Shard;
+pub use store::{Memory, Output, Store};
+pub use train::{TrainOptions, TrainSummary, Trainee, sft, train};
+pub use weights::{load_adapter, save_adapter, save_model};

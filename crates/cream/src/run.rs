@@ -1,0 +1,135 @@
+//! The whole loop over a run directory: iteration 0 where there is supervised data, then 1, 2, ….
+//!
+//! ```text
+//! config.toml                           the settings
+//! inputs.json                           fingerprints of the model, the prompts and the supervised data
+//! iteration-N/completions.jsonl         drawn from M_N
+//! iteration-N/scores-current.jsonl      under M_N, the reference of training too
+//! iteration-N/scores-previous.jsonl     under M_{N-1}
+//! iteration-N/scores-reference.jsonl    under M_0
+//! iteration-N/pairs.jsonl
+//! iteration-N/training.json             what training depends on
+//! iteration-N/metrics.jsonl             a line a step
+//! iteration-N/adapter_model.safetensors, adapter_config.json    M_{N+1} (of all weights: a Hugging Face folder's files)
+//! iteration-N/summary.json              the iteration is done
+//! ```
+//! Iteration 0 has no completions, scores and pairs. While work is under way there are also `*.partial`,
+//! `state.safetensors` and `.*.tmp` files.
+
+use std::collections::BTreeMap;
+
+use cream_engine::{Backend, Llama, Text};
+use serde::Serialize;
+
+use crate::config::RunConfig;
+use crate::error::{Error, Result};
+use crate::fingerprint::fingerprint;
+use crate::iteration::{Iteration, Summary};
+use crate::jsonl::to_jsonl;
+use crate::progress::Progress;
+use crate::rows::{Prompt, SftRow};
+use crate::store::Store;
+
+/// Loads a model, trainable or not: the initial one, or that in a folder of the store (only where all weights are
+/// trained).
+pub type Load<'a, B> = dyn FnMut(Option<&str>, bool) -> Result<Llama<B>> + 'a;
+
+/// What a run works with.
+pub struct RunInputs<'a, B: Backend> {
+    /// The settings.
+    pub config: &'a RunConfig,
+    /// What is answered in every round.
+    pub prompts: &'a [Prompt],
+    /// What is learnt in iteration 0; none, and there is no iteration 0.
+    pub sft: &'a [SftRow],
+    /// The model's tokenizer and chat template.
+    pub text: &'a Text,
+    /// Name of the initial model, for the adapters' configuration.
+    pub base_model: &'a str,
+    /// Of the initial model's files.
+    pub fingerprint: &'a str,
+    /// Called when a model is needed, and not if none is.
+    pub load: &'a mut Load<'a, B>,
+}
+
+const CONFIG: &str = "config.toml";
+const INPUTS: &str = "inputs.json";
+
+/// Runs all iterations, or takes up where an earlier call was cut short; what is done is not done again. On the CPU a run
+/// that was killed, wherever, ends with the same files as one that was not, bit for bit.
+///
+/// # Errors
+/// Settings out of range, or other settings or inputs than the directory's (more iterations are allowed), and whatever
+/// the stages say.
+pub async fn run<B: Backend>(
+    mut inputs: RunInputs<'_, B>,
+    store: &mut dyn Store,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Summary>> {
+    inputs.config.validate()?;
+    if inputs.prompts.is_empty() {
+        return Err(Error::file("prompts", "none, expected at least one"));
+    }
+    remember(&inputs, store)?;
+    let first = if inputs.sft.is_empty() { 1 } else { 0 };
+    let last = inputs.config.iterations;
+    let mut iteration = Iteration::new(&mut inputs, store, progress);
+    let mut summaries = Vec::new();
+    for t in first..=last {
+        summaries.push(iteration.run(t).await?);
+    }
+    Ok(summaries)
+}
+
+/// Writes down settings and inputs, or compares them with those written down.
+fn remember<B: Backend>(inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Result<()> {
+    let given = BTreeMap::from([
+        ("model", inputs.fingerprint.to_owned()),
+        ("prompts", rows(inputs.prompts)),
+        ("sft", rows(inputs.sft)),
+    ]);
+    match store.read(INPUTS)? {
+        None => {
+            let mut bytes = serde_json::to_vec_pretty(&given).expect("string keys, and memory takes every byte");
+            bytes.push(b'\n');
+            store.write(INPUTS, &bytes)?;
+        }
+        Some(bytes) => {
+            let saved: BTreeMap<String, String> = serde_json::from_slice(&bytes).map_err(|e| Error::file(INPUTS, e))?;
+            for (what, given) in given {
+                let saved = saved.get(what).map_or("not there", String::as_str);
+                changed(INPUTS, what, saved, &given)?;
+            }
+        }
+    }
+    let text = inputs.config.to_toml();
+    if let Some(bytes) = store.read(CONFIG)? {
+        if bytes == text.as_bytes() {
+            return Ok(());
+        }
+        let saved = String::from_utf8(bytes).map_err(|e| Error::file(CONFIG, e))?;
+        let saved = RunConfig::from_toml(CONFIG, &saved)?;
+        for ((key, saved), (_, given)) in saved.keys().into_iter().zip(inputs.config.keys()) {
+            let more = key == "iterations" && saved.as_integer() < given.as_integer();
+            if !more {
+                changed(CONFIG, &key, &saved.to_string(), &given.to_string())?;
+            }
+        }
+    }
+    store.write(CONFIG, text.as_bytes())
+}
+
+fn rows<R: Serialize>(rows: &[R]) -> String {
+    fingerprint([to_jsonl(rows).as_slice()])
+}
+
+fn changed(file: &str, what: &str, saved: &str, given: &str) -> Result<()> {
+    if saved == given {
+        return Ok(());
+    }
+    let [file, what, saved, given] = [file, what, saved, given].map(str::to_owned);
+    Err(Error::Changed { file, what, saved, given })
+}
+
+#[cfg(test)]
+mod tests;

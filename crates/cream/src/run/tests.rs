@@ -1,0 +1,285 @@
+use cream_engine::Cpu;
+use pollster::block_on;
+
+use super::*;
+use crate::config::Tuning;
+use crate::jsonl::read_jsonl;
+use crate::rows::{Completions, Pair, Scores};
+use crate::sample::SampleOptions;
+use crate::store::Memory;
+use crate::testing::{Log, Mortal, files, model, prompts, supervised, text};
+use crate::train::TrainOptions;
+
+/// Small enough to run a hundred times: 4 prompts of 3 completions, two to a chunk, two steps a round.
+fn config(tuning: Tuning) -> RunConfig {
+    let train = TrainOptions {
+        learning_rate: Some(if tuning == Tuning::Lora { 1e-2 } else { 1e-4 }),
+        batch_size: 3,
+        batch_tokens: 20,
+        save_steps: 1,
+        ..TrainOptions::default()
+    };
+    let sample =
+        SampleOptions { completions: 3, max_new_tokens: 4, slots: 4, chunk_size: 2, ..SampleOptions::default() };
+    RunConfig { tuning, sample, sft: TrainOptions { epochs: Some(1), ..train.clone() }, train, ..RunConfig::default() }
+}
+
+/// One call; how often a model was loaded.
+fn call(
+    config: &RunConfig,
+    prompts: &[Prompt],
+    sft: &[SftRow],
+    store: &mut dyn Store,
+    log: &mut Log,
+) -> Result<(Vec<Summary>, usize)> {
+    let files = files();
+    let text = text(&files);
+    // A folder of a store in memory cannot be read through the store while the run has it.
+    let (mut loads, from) = (0, std::rc::Rc::new(std::cell::RefCell::new(BTreeMap::new())));
+    let mut shared = Shared { store, models: from.clone() };
+    let mut load = |folder: Option<&str>, trainable: bool| {
+        loads += 1;
+        Ok(match folder {
+            None => model(&files, trainable),
+            Some(folder) => model(&from.borrow()[folder], trainable),
+        })
+    };
+    let inputs =
+        RunInputs { config, prompts, sft, text: &text, base_model: "tiny", fingerprint: "of tiny", load: &mut load };
+    shared.remember();
+    let summaries = block_on(run::<Cpu>(inputs, &mut shared, log))?;
+    Ok((summaries, loads))
+}
+
+/// Passes everything on to `store`, and keeps the models written into it for the loader.
+struct Shared<'a> {
+    store: &'a mut dyn Store,
+    models: std::rc::Rc<std::cell::RefCell<BTreeMap<String, cream_engine::hf::Files>>>,
+}
+
+impl Shared<'_> {
+    fn remember(&mut self) {
+        for folder in (0..3).map(crate::iteration::folder) {
+            for file in ["config.json", "model.safetensors"] {
+                if let Some(bytes) = self.store.read(&format!("{folder}/{file}")).unwrap() {
+                    self.models.borrow_mut().entry(folder.clone()).or_default().insert(file.into(), bytes);
+                }
+            }
+        }
+    }
+}
+
+impl Store for Shared<'_> {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.store.read(name)
+    }
+    fn exists(&self, name: &str) -> bool {
+        self.store.exists(name)
+    }
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.store.write(name, bytes)?;
+        self.remember();
+        Ok(())
+    }
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.store.append(name, bytes)
+    }
+    fn truncate(&mut self, name: &str, len: usize) -> Result<()> {
+        self.store.truncate(name, len)
+    }
+    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        self.store.rename(from, to)
+    }
+    fn remove(&mut self, name: &str) -> Result<()> {
+        self.store.remove(name)
+    }
+}
+
+fn whole(config: &RunConfig, sft: &[SftRow]) -> (Memory, Vec<Summary>, Log) {
+    let (mut store, mut log) = (Memory::default(), Log::new(usize::MAX));
+    let (summaries, _) = call(config, &prompts(4), sft, &mut store, &mut log).unwrap();
+    (store, summaries, log)
+}
+
+fn rows<R: crate::jsonl::Row>(store: &Memory, name: &str) -> Vec<R> {
+    read_jsonl(name, store.files[name].as_slice()).unwrap()
+}
+
+#[test]
+fn the_directory_of_a_run() {
+    let (store, summaries, log) = whole(&config(Tuning::Lora), &supervised(4));
+    let names: Vec<&str> = store.files.keys().map(String::as_str).collect();
+    let mut expected = vec!["config.toml".to_owned(), "inputs.json".into()];
+    for t in 0..3 {
+        let of_rounds: &[&str] = &[
+            "completions.jsonl",
+            "pairs.jsonl",
+            "scores-current.jsonl",
+            "scores-previous.jsonl",
+            "scores-reference.jsonl",
+        ];
+        let of_all =
+            ["adapter_config.json", "adapter_model.safetensors", "metrics.jsonl", "summary.json", "training.json"];
+        let own = if t == 0 { &[] } else { of_rounds };
+        expected.extend(own.iter().chain(&of_all).map(|file| format!("iteration-{t}/{file}")));
+    }
+    expected.sort();
+    assert_eq!(names, expected);
+    assert_eq!(summaries.iter().map(|s| s.iteration).collect::<Vec<_>>(), [0, 1, 2]);
+    // M1 is not M0: only the previous model of round 1 is the reference, and is scored once.
+    let notes = &summaries[1].pairs.as_ref().unwrap().notes;
+    assert_eq!(notes[..], ["the previous model is the reference: its reward is the mean log-prob per token"]);
+    assert!(log.lines.contains(&notes[0]));
+    let scores = |t: usize, role: &str| rows::<Scores>(&store, &format!("iteration-{t}/scores-{role}.jsonl"));
+    assert_eq!(scores(1, "previous"), scores(1, "reference"));
+    assert_ne!(scores(1, "current"), scores(1, "reference"));
+    assert_ne!(scores(2, "previous"), scores(2, "reference"));
+    assert_ne!(scores(2, "previous"), scores(2, "current"));
+    assert!(summaries[2].pairs.as_ref().unwrap().notes.is_empty());
+    let steps: Vec<_> =
+        log.updates.iter().filter(|(stage, ..)| stage == "score iteration-1/scores-previous.jsonl").collect();
+    assert_eq!((steps[0].1, steps[steps.len() - 1].1, steps[0].2), (0, 4, 4));
+    assert!(log.updates.iter().all(|(stage, ..)| stage != "score iteration-1/scores-reference.jsonl"));
+    // Each round draws anew.
+    let completions = |t: usize| rows::<Completions>(&store, &format!("iteration-{t}/completions.jsonl"));
+    assert!(completions(1).iter().zip(completions(2)).all(|(one, two)| one.completions != two.completions));
+}
+
+#[test]
+fn training_starts_at_its_reference() {
+    let (store, summaries, _) = whole(&config(Tuning::Lora), &[]);
+    // Without supervised data all three models of round 1 are M0.
+    assert_eq!(summaries[0].pairs.as_ref().unwrap().notes.len(), 2);
+    assert_eq!(store.files["iteration-1/scores-current.jsonl"], store.files["iteration-1/scores-previous.jsonl"]);
+    assert!(rows::<Pair>(&store, "iteration-1/pairs.jsonl").iter().all(|pair| pair.consistency == 1.0));
+    for summary in &summaries {
+        let training = &summary.training;
+        assert_eq!(training.steps, 2);
+        assert!(training.first_margin.unwrap().abs() < crate::testing::LAYOUT, "{training:?}");
+        assert!((training.first_loss - std::f64::consts::LN_2).abs() < crate::testing::LAYOUT, "{training:?}");
+    }
+    // M2 is not scored as M1, which is M0 here.
+    assert_eq!(store.files["iteration-2/scores-previous.jsonl"], store.files["iteration-2/scores-reference.jsonl"]);
+    assert_ne!(store.files["iteration-2/scores-current.jsonl"], store.files["iteration-2/scores-reference.jsonl"]);
+}
+
+/// Dies at every single change of the store in turn, and is taken up.
+fn survives_death_anywhere(config: &RunConfig, sft: &[SftRow]) {
+    let (whole, ..) = whole(config, sft);
+    for changes in 0.. {
+        let mut mortal = Mortal { inner: Memory::default(), changes_left: changes };
+        let died = call(config, &prompts(4), sft, &mut mortal, &mut Log::new(usize::MAX)).is_err();
+        let mut store = mortal.inner;
+        call(config, &prompts(4), sft, &mut store, &mut Log::new(usize::MAX)).unwrap();
+        let differ: Vec<_> = whole.files.iter().filter(|&(name, bytes)| store.files.get(name) != Some(bytes)).collect();
+        let names: Vec<_> = differ.iter().map(|(name, _)| name).collect();
+        assert!(names.is_empty(), "after {changes} changes: {names:?}");
+        assert!(whole.files.keys().eq(store.files.keys()), "after {changes} changes: {:?}", store.files.keys());
+        if !died {
+            assert!(changes > 30, "{changes}");
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_adapters_run_survives_death_anywhere() {
+    survives_death_anywhere(&config(Tuning::Lora), &supervised(4));
+}
+
+#[test]
+fn a_run_without_supervision_survives_death_anywhere() {
+    survives_death_anywhere(&config(Tuning::Lora), &[]);
+}
+
+#[test]
+fn a_full_run_survives_death_anywhere() {
+    survives_death_anywhere(&RunConfig { iterations: 1, ..config(Tuning::Full) }, &supervised(4));
+}
+
+#[test]
+fn a_caller_may_stop_it_at_every_report() {
+    let config = RunConfig { iterations: 1, ..config(Tuning::Lora) };
+    let (whole, _, log) = whole(&config, &supervised(4));
+    for stop in 0..log.updates.len() {
+        let mut store = Memory::default();
+        let stopped = call(&config, &prompts(4), &supervised(4), &mut store, &mut Log::new(stop));
+        assert_eq!(stopped.unwrap_err().to_string(), "stopped");
+        call(&config, &prompts(4), &supervised(4), &mut store, &mut Log::new(usize::MAX)).unwrap();
+        assert!(store == whole, "stopped at report {stop}: {:?}", log.updates[stop]);
+    }
+}
+
+#[test]
+fn what_is_done_is_not_done_again() {
+    let config = config(Tuning::Lora);
+    let (mut store, summaries, _) = whole(&config, &supervised(4));
+    let before = store.clone();
+    let mut log = Log::new(0);
+    let (again, loads) = call(&config, &prompts(4), &supervised(4), &mut store, &mut log).unwrap();
+    assert_eq!((again, loads, store), (summaries, 0, before));
+    assert!(log.updates.is_empty());
+}
+
+#[test]
+fn more_iterations_go_on_from_where_it_ended() {
+    let one = RunConfig { iterations: 1, ..config(Tuning::Lora) };
+    let (mut store, ..) = whole(&one, &supervised(4));
+    call(&config(Tuning::Lora), &prompts(4), &supervised(4), &mut store, &mut Log::new(usize::MAX)).unwrap();
+    assert!(store == whole(&config(Tuning::Lora), &supervised(4)).0);
+    let message = call(&one, &prompts(4), &supervised(4), &mut store, &mut Log::new(0)).unwrap_err().to_string();
+    assert!(message.starts_with("config.toml: iterations was 2 when this run began and is 1 now"), "{message}");
+}
+
+#[test]
+fn other_settings_or_inputs_are_refused() {
+    let config = RunConfig { iterations: 1, ..config(Tuning::Lora) };
+    let (mut store, ..) = whole(&config, &[]);
+    let before = store.clone();
+    let mut refused = |config: &RunConfig, prompts: &[Prompt], sft: &[SftRow], expected: &str| {
+        let message = call(config, prompts, sft, &mut store, &mut Log::new(0)).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message} should contain {expected}");
+    };
+    let mut other = config.clone();
+    other.sample.top_p = 0.5;
+    refused(&other, &prompts(4), &[], "config.toml: sample.top_p was 0.95");
+    refused(&other, &prompts(4), &[], "when this run began and is 0.5 now; give the same, or another directory");
+    let other = RunConfig { beta: 0.2, ..config.clone() };
+    refused(&other, &prompts(4), &[], "config.toml: beta was 0.1 when this run began and is 0.2 now");
+    refused(&config, &prompts(5), &[], "inputs.json: prompts was ");
+    refused(&config, &prompts(4), &supervised(1), "inputs.json: sft was ");
+    refused(&config, &[], &[], "prompts: none, expected at least one");
+    assert!(store == before);
+}
+
+#[test]
+fn a_round_without_pairs_says_why() {
+    let mut config = config(Tuning::Lora);
+    config.pair.min_margin = 1e9;
+    let mut store = Memory::default();
+    let message = call(&config, &prompts(4), &[], &mut store, &mut Log::new(usize::MAX)).unwrap_err().to_string();
+    assert!(
+        message.starts_with("iteration-1/pairs.jsonl: no pair from 4 prompts; of the first: margin is "),
+        "{message}"
+    );
+}
+
+#[test]
+#[cfg(not(target_arch = "wasm32"))]
+fn a_folder_holds_what_memory_holds() {
+    let path = std::env::temp_dir().join(format!("cream-run-{}", std::process::id()));
+    let mut store = crate::directory::Directory::lock(&path).unwrap();
+    let config = RunConfig { iterations: 1, ..config(Tuning::Lora) };
+    call(&config, &prompts(4), &supervised(4), &mut store, &mut Log::new(usize::MAX)).unwrap();
+    let (whole, ..) = whole(&config, &supervised(4));
+    for (name, bytes) in &whole.files {
+        assert!(store.read(name).unwrap().as_ref() == Some(bytes), "{name}");
+    }
+    let count = |folder: &std::path::Path| {
+        std::fs::read_dir(folder).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count()
+    };
+    let files = count(&path) + count(&path.join("iteration-0")) + count(&path.join("iteration-1"));
+    // The lock is the only other file.
+    assert_eq!(files, whole.files.len() + 1);
+    std::fs::remove_dir_all(path).unwrap();
+}

@@ -1,0 +1,249 @@
+//! Step 1: N completions of every prompt, drawn from a model.
+
+use cream_core::Sampling;
+use cream_engine::{Backend, GenerateOptions, Request};
+use serde::{Deserialize, Serialize};
+
+use crate::chunks::by_chunks;
+use crate::error::{Error, Result};
+use crate::fingerprint::fingerprint;
+use crate::jsonl::to_jsonl;
+use crate::policy::Policy;
+use crate::progress::{Progress, Stage, Update};
+use crate::rows::{Completions, Prompt};
+use crate::store::Output;
+
+/// How completions are drawn; the defaults are those of the authors' code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SampleOptions {
+    /// N, completions of each prompt.
+    pub completions: usize,
+    /// Longest completion, in tokens.
+    pub max_new_tokens: usize,
+    /// Divides the logits; 0 takes the most probable token.
+    pub temperature: f32,
+    /// Keeps the k most probable tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keeps the most probable tokens that together have this probability; 1 keeps all.
+    pub top_p: f32,
+    /// Keeps tokens with at least this share of the largest probability; 0 keeps all.
+    pub min_p: f32,
+    /// Completions decoded at once.
+    pub slots: usize,
+    /// Prompts worked on and saved together: what a killed call can lose.
+    pub chunk_size: usize,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        let Sampling { temperature, top_k, top_p, min_p } = Sampling::default();
+        let (completions, max_new_tokens, slots, chunk_size) = (5, 768, 64, 32);
+        SampleOptions { completions, max_new_tokens, temperature, top_k, top_p, min_p, slots, chunk_size }
+    }
+}
+
+impl SampleOptions {
+    /// Whether every option lies in its range.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in [
+            ("completions", self.completions),
+            ("max_new_tokens", self.max_new_tokens),
+            ("slots", self.slots),
+            ("chunk_size", self.chunk_size),
+        ] {
+            if value == 0 {
+                return Err(Error::setting(field, value, "at least 1"));
+            }
+        }
+        Ok(self.sampling().validate()?)
+    }
+
+    fn sampling(&self) -> Sampling {
+        let Self { temperature, top_k, top_p, min_p, .. } = *self;
+        Sampling { temperature, top_k, top_p, min_p }
+    }
+}
+
+/// Draws `options.completions` completions of every prompt and writes them to `output`, one row for each prompt.
+///
+/// What is drawn depends on `seed`, the prompt's id and the completion's number, not on the other prompts, up to rounding
+/// in the model. A call that was cut short is taken up by the same call.
+///
+/// # Errors
+/// Options out of range, a prompt that is empty, too long for the model or refused by its chat template, a failing
+/// store, or a progress report that stops the work.
+pub async fn sample<B: Backend>(
+    policy: Policy<'_, B>,
+    prompts: &[Prompt],
+    options: &SampleOptions,
+    seed: u64,
+    output: Output<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Completions>> {
+    options.validate()?;
+    let requests = requests(policy, prompts, options)?;
+    let encoder = policy.encoder;
+    let generate = GenerateOptions {
+        max_new_tokens: options.max_new_tokens,
+        sampling: options.sampling(),
+        seed,
+        stop_tokens: encoder.text.stop_tokens().to_vec(),
+        slots: options.slots,
+    };
+    let settings = format!("sample {options:?} {seed} {}", encoder.raw);
+    let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(prompts)]);
+    let (file, mut tokens) = (output.name, 0);
+    by_chunks(output, &key, &requests, options.chunk_size, async |first, chunk: &[Request]| {
+        let mut texts = vec![vec![String::new(); options.completions]; chunk.len()];
+        let mut done = first * options.completions;
+        let mut told = |done, tokens| {
+            let total = prompts.len() * options.completions;
+            progress.update(&Update { stage: Stage::Sample, output: file, done, total, tokens, metrics: None })
+        };
+        let mut outcome = told(done, tokens);
+        if chunk.is_empty() || outcome.is_err() {
+            return outcome.map(|()| Vec::new());
+        }
+        let generated = policy.model.generate(policy.adapter, chunk, &generate, |completion| {
+            (done, tokens) = (done + 1, tokens + completion.tokens.len());
+            if outcome.is_ok() {
+                outcome = encoder.text.decode(&completion.tokens).map_err(Error::from).and_then(|mut text| {
+                    if !completion.stopped {
+                        // The cut may have gone through a character.
+                        text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
+                    }
+                    texts[completion.request][completion.completion] = text;
+                    told(done, tokens)
+                });
+            }
+        });
+        generated.await?;
+        outcome?;
+        let row = |(prompt, completions): (&Prompt, Vec<String>)| Completions {
+            id: prompt.id.clone(),
+            prompt: prompt.prompt.clone(),
+            completions,
+        };
+        Ok(prompts[first..].iter().zip(texts).map(row).collect())
+    })
+    .await
+}
+
+/// All prompts as tokens, so that one too long is found before hours of work.
+fn requests<B: Backend>(policy: Policy<'_, B>, prompts: &[Prompt], options: &SampleOptions) -> Result<Vec<Request>> {
+    let longest = policy.model.config().max_position_embeddings;
+    let request = |prompt: &Prompt| {
+        let tokens = policy.encoder.prompt(&prompt.id, &prompt.prompt)?;
+        if tokens.len() + options.max_new_tokens > longest {
+            let (len, new) = (tokens.len(), options.max_new_tokens);
+            let problem = format_args!("{len} tokens and {new} new ones, expected at most {longest} in all");
+            return Err(Error::prompt(&prompt.id, problem));
+        }
+        Ok(Request { id: prompt.id.clone(), prompt: tokens, completions: options.completions })
+    };
+    prompts.iter().map(request).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Encoder;
+    use crate::rows::Turns;
+    use crate::shard::Shard;
+    use crate::store::Memory;
+    use crate::testing::{Log, Tiny, prompts};
+
+    fn options() -> SampleOptions {
+        SampleOptions { completions: 3, max_new_tokens: 5, chunk_size: 2, ..SampleOptions::default() }
+    }
+
+    fn draw(
+        prompts: &[Prompt],
+        options: &SampleOptions,
+        seed: u64,
+        encoder: Option<Encoder<'_>>,
+    ) -> Result<Vec<Completions>> {
+        let tiny = Tiny::new();
+        let mut policy = tiny.policy();
+        policy.encoder = encoder.unwrap_or(policy.encoder);
+        let mut store = Memory::default();
+        let output = Output { store: &mut store, name: "c.jsonl" };
+        let rows = pollster::block_on(sample(policy, prompts, options, seed, output, &mut ()))?;
+        assert_eq!(store.files.keys().collect::<Vec<_>>(), ["c.jsonl"]);
+        assert_eq!(store.files["c.jsonl"], to_jsonl(&rows));
+        Ok(rows)
+    }
+
+    #[test]
+    fn what_is_drawn_depends_on_seed_id_and_number_alone() {
+        let all = draw(&prompts(5), &options(), 1, None).unwrap();
+        assert_eq!(all.iter().map(|row| row.completions.len()).collect::<Vec<_>>(), [3; 5]);
+        assert_eq!(draw(&prompts(5), &options(), 1, None).unwrap(), all);
+        assert_ne!(draw(&prompts(5), &options(), 2, None).unwrap(), all);
+        let shard: Shard = "1/2".parse().unwrap();
+        assert_eq!(draw(&shard.select(&prompts(5)), &options(), 1, None).unwrap(), shard.select(&all));
+        let fewer = draw(&prompts(5), &SampleOptions { completions: 2, ..options() }, 1, None).unwrap();
+        assert!(fewer.iter().zip(&all).all(|(fewer, all)| fewer.completions == all.completions[..2]));
+    }
+
+    #[test]
+    fn greedy_completions_are_equal() {
+        let rows = draw(&prompts(2), &SampleOptions { temperature: 0.0, ..options() }, 1, None).unwrap();
+        assert!(rows.iter().all(|row| row.completions.iter().all(|text| *text == row.completions[0])));
+    }
+
+    #[test]
+    fn raw_prompts_have_no_template() {
+        let tiny = Tiny::new();
+        let encoder = tiny.policy().encoder;
+        let prompt = &prompts(1)[0].prompt;
+        let Turns::Text(text) = prompt else { unreachable!("prompts are texts") };
+        let message = cream_engine::Message { role: "user".into(), content: text.clone() };
+        let turns = Turns::Messages(vec![message]);
+        let raw = Encoder { raw: true, ..encoder };
+        assert_eq!(encoder.prompt("a", prompt).unwrap(), [1, 10, 20, 2, 1]);
+        assert_eq!(encoder.prompt("a", &turns).unwrap(), [1, 10, 20, 2, 1]);
+        assert_eq!(raw.prompt("a", prompt).unwrap(), [10, 20]);
+        assert_eq!(raw.prompt("a", &turns).unwrap(), [1, 10, 20, 2, 1]);
+        assert_eq!(raw.completion("a", text).unwrap(), [10, 20, 2]);
+        let message = raw.prompt("a", &Turns::Text(String::new())).unwrap_err().to_string();
+        assert_eq!(message, "prompt \"a\": no tokens, expected at least one");
+    }
+
+    #[test]
+    fn a_prompt_too_long_is_named_before_work_begins() {
+        let tiny = Tiny::new();
+        let short = Encoder { max_prompt_tokens: 4, ..tiny.policy().encoder };
+        let message = draw(&prompts(1), &options(), 1, Some(short)).unwrap_err().to_string();
+        assert_eq!(message, "prompt \"p0\": 5 tokens, expected at most 4");
+        let long = SampleOptions { max_new_tokens: 252, ..options() };
+        let message = draw(&prompts(1), &long, 1, None).unwrap_err().to_string();
+        assert_eq!(message, "prompt \"p0\": 5 tokens and 252 new ones, expected at most 256 in all");
+        let none = SampleOptions { slots: 0, ..options() };
+        assert_eq!(draw(&prompts(1), &none, 1, None).unwrap_err().to_string(), "slots: 0, expected at least 1");
+    }
+
+    #[test]
+    fn an_empty_share_is_an_empty_file() {
+        assert!(draw(&[], &options(), 1, None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn work_of_another_seed_is_not_taken_up() {
+        let tiny = Tiny::new();
+        let mut store = Memory::default();
+        let mut call = |seed, stop| {
+            let output = Output { store: &mut store, name: "c.jsonl" };
+            pollster::block_on(sample(tiny.policy(), &prompts(4), &options(), seed, output, &mut Log::new(stop)))
+        };
+        call(1, 9).unwrap_err();
+        let second = call(2, usize::MAX).unwrap();
+        let first = call(1, usize::MAX).unwrap();
+        assert_eq!(second, draw(&prompts(4), &options(), 2, None).unwrap());
+        assert_eq!(first, draw(&prompts(4), &options(), 1, None).unwrap());
+    }
+}

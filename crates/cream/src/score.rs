@@ -1,0 +1,171 @@
+//! Step 2: log-probs of completions under a model.
+
+use cream_core::completion_logps;
+use cream_engine::{Backend, Batch, Group};
+use serde::{Deserialize, Serialize};
+
+use crate::chunks::by_chunks;
+use crate::error::{Error, Result};
+use crate::fingerprint::fingerprint;
+use crate::jsonl::to_jsonl;
+use crate::pack::pack;
+use crate::policy::Policy;
+use crate::progress::{Progress, Stage, Update};
+use crate::rows::{Completions, Scores};
+use crate::store::Output;
+
+/// How completions are scored; the numbers do not depend on it, up to rounding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScoreOptions {
+    /// Tokens in one forward pass; a prompt with more, its completions included, has one to itself.
+    pub batch_tokens: usize,
+    /// Prompts worked on and saved together: what a killed call can lose.
+    pub chunk_size: usize,
+}
+
+impl Default for ScoreOptions {
+    fn default() -> Self {
+        ScoreOptions { batch_tokens: 2048, chunk_size: 32 }
+    }
+}
+
+impl ScoreOptions {
+    /// Whether every option lies in its range.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in [("batch_tokens", self.batch_tokens), ("chunk_size", self.chunk_size)] {
+            if value == 0 {
+                return Err(Error::setting(field, value, "at least 1"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Scores every completion and writes the rows, with their log-probs, to `output`.
+///
+/// A completion is scored as a whole turn of the assistant: its end is added, also where it was cut at the longest length
+/// when it was drawn. A call that was cut short is taken up by the same call.
+///
+/// # Errors
+/// Options out of range, a prompt that is empty, too long or refused by the chat template, a log-prob that is not finite,
+/// a failing store, or a progress report that stops the work.
+pub async fn score<B: Backend>(
+    policy: Policy<'_, B>,
+    rows: &[Completions],
+    options: &ScoreOptions,
+    output: Output<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Scores>> {
+    options.validate()?;
+    let settings = format!("score {options:?} {}", policy.encoder.raw);
+    let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(rows)]);
+    let (file, mut tokens) = (output.name, 0);
+    by_chunks(output, &key, rows, options.chunk_size, async |first, chunk: &[Completions]| {
+        let mut told = |done, tokens| {
+            let total = rows.len();
+            progress.update(&Update { stage: Stage::Score, output: file, done, total, tokens, metrics: None })
+        };
+        told(first, tokens)?;
+        let groups = chunk.iter().map(|row| group(policy, row)).collect::<Result<Vec<_>>>()?;
+        let mut scores = Vec::with_capacity(chunk.len());
+        for range in pack(&groups, options.batch_tokens) {
+            let batch = Batch::new(&groups[range.clone()], policy.model.config().vocab_size)?;
+            let logps = policy.model.token_logps(policy.adapter, &batch).await?;
+            let mut completions = batch.split(&logps);
+            for row in &chunk[range] {
+                scores.push(scored(row, completions.by_ref().take(row.completions.len()))?);
+            }
+            tokens += batch.rows();
+            told(first + scores.len(), tokens)?;
+        }
+        Ok(scores)
+    })
+    .await
+}
+
+fn group<B: Backend>(policy: Policy<'_, B>, row: &Completions) -> Result<Group> {
+    let completion = |text: &String| policy.encoder.completion(&row.id, text);
+    Ok(Group {
+        prompt: policy.encoder.prompt(&row.id, &row.prompt)?,
+        completions: row.completions.iter().map(completion).collect::<Result<_>>()?,
+    })
+}
+
+/// `token_logps`: of each completion in turn.
+fn scored<'a>(row: &Completions, token_logps: impl Iterator<Item = &'a [f32]>) -> Result<Scores> {
+    let Completions { id, prompt, completions } = row.clone();
+    let (mut logps, mut tokens) = (Vec::new(), Vec::new());
+    for (i, own) in token_logps.enumerate() {
+        logps.push(completion_logps(own).map_err(|e| Error::prompt(&id, format_args!("completion {i}: {e}")))?);
+        tokens.push(own.len());
+    }
+    Ok(Scores { id, prompt, completions, logps, tokens })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::Turns;
+    use crate::store::Memory;
+    use crate::testing::{LAYOUT, Tiny, letter, prompts};
+
+    fn rows() -> Vec<Completions> {
+        let text = |i: usize| (0..i % 4).map(|j| letter(40 + 3 * i + j)).collect::<String>();
+        let row = |(i, prompt): (usize, crate::rows::Prompt)| Completions {
+            id: prompt.id,
+            prompt: prompt.prompt,
+            completions: (i..i + 3).map(text).collect(),
+        };
+        prompts(5).into_iter().enumerate().map(row).collect()
+    }
+
+    fn score_with(batch_tokens: usize, chunk_size: usize) -> Vec<Scores> {
+        let (tiny, mut store) = (Tiny::new(), Memory::default());
+        let output = Output { store: &mut store, name: "s.jsonl" };
+        let options = ScoreOptions { batch_tokens, chunk_size };
+        let scores = pollster::block_on(score(tiny.policy(), &rows(), &options, output, &mut ())).unwrap();
+        assert_eq!(store.files["s.jsonl"], to_jsonl(&scores));
+        scores
+    }
+
+    #[test]
+    fn sums_over_the_words_and_the_end_of_turn_however_batched() {
+        let tiny = Tiny::new();
+        let policy = tiny.policy();
+        for (batch_tokens, chunk_size) in [(2048, 32), (30, 2), (1, 3)] {
+            for (row, scores) in rows().iter().zip(score_with(batch_tokens, chunk_size)) {
+                assert_eq!((&scores.id, &scores.completions), (&row.id, &row.completions));
+                let alone = row.completions.iter().zip(scores.logps.iter().zip(&scores.tokens));
+                for (text, (&logps, &tokens)) in alone {
+                    let completion = policy.encoder.completion("", text).unwrap();
+                    assert_eq!(tokens, text.chars().count() + 1);
+                    let group = Group {
+                        prompt: policy.encoder.prompt("", &row.prompt).unwrap(),
+                        completions: vec![completion],
+                    };
+                    let batch = Batch::new(&[group], policy.model.config().vocab_size).unwrap();
+                    let own = pollster::block_on(policy.model.token_logps(None, &batch)).unwrap();
+                    let own: f64 = own.into_iter().map(f64::from).sum();
+                    assert!((own - logps).abs() <= LAYOUT * own.abs().max(1.0), "{own} and {logps}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bad_prompt_is_named() {
+        let (tiny, mut store) = (Tiny::new(), Memory::default());
+        let mut encoder = tiny.policy().encoder;
+        encoder.raw = true;
+        let policy = Policy { encoder, ..tiny.policy() };
+        let row = Completions { id: "x".into(), prompt: Turns::Text(String::new()), completions: vec!["a".into()] };
+        let output = Output { store: &mut store, name: "s.jsonl" };
+        let scored = pollster::block_on(score(policy, &[row], &ScoreOptions::default(), output, &mut ()));
+        assert_eq!(scored.unwrap_err().to_string(), "prompt \"x\": no tokens, expected at least one");
+        assert!(store.files.is_empty());
+    }
+}

@@ -1,0 +1,94 @@
+//! Step 6: training on pairs with the consistency-regularised DPO loss.
+
+use cream_core::{Loss, PairLogps};
+use cream_engine::{Backend, Group};
+
+use super::{Objective, Record, Term, TrainOptions, TrainSummary, Trainee, fit};
+use crate::error::{Error, Result};
+use crate::fingerprint::fingerprint;
+use crate::jsonl::to_jsonl;
+use crate::progress::{Progress, Stage};
+use crate::rows::{Pair, PreferenceMetrics};
+use crate::store::Output;
+
+/// Pairs as groups: chosen, then rejected, over one prompt.
+struct Pairs<'a> {
+    pairs: &'a [Pair],
+    groups: Vec<Group>,
+    beta: f64,
+}
+
+impl Objective for Pairs<'_> {
+    const STAGE: Stage = Stage::Train;
+
+    fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    fn weight(&self, _: usize) -> f64 {
+        1.0
+    }
+
+    fn evaluate(&self, group: usize, logps: &[f64]) -> Result<Term> {
+        let pair = &self.pairs[group];
+        let logps = PairLogps {
+            chosen: logps[0],
+            rejected: logps[1],
+            reference_chosen: pair.ref_chosen_logps,
+            reference_rejected: pair.ref_rejected_logps,
+        };
+        let loss = Loss::Cream.evaluate(self.beta, pair.consistency, &logps);
+        let loss = loss.map_err(|e| Error::prompt(&pair.id, e))?;
+        Ok(Term {
+            loss: loss.loss,
+            gradient: vec![loss.d_chosen, loss.d_rejected],
+            preference: Some(PreferenceMetrics {
+                rewards_chosen: loss.reward_chosen,
+                rewards_rejected: loss.reward_rejected,
+                rewards_accuracies: f64::from(u8::from(loss.margin > 0.0)),
+                rewards_margins: loss.margin,
+                logps_chosen: logps.chosen,
+                logps_rejected: logps.rejected,
+                consistency: pair.consistency,
+            }),
+        })
+    }
+}
+
+/// Trains on pairs; the reference is the model that gave them their `ref_*_logps`, and is not run again.
+///
+/// Leaves the weights, metrics.jsonl and training.json in the folder `output`; a call that was cut short is taken up by
+/// the same call, and a folder that another call left is begun anew.
+///
+/// # Errors
+/// No pairs, options out of range, a prompt that is empty, too long or refused by the chat template, a model that must be
+/// and is not trainable, a gradient that is not finite, a failing store, or a progress report that stops the work.
+pub async fn train<B: Backend>(
+    trainee: Trainee<'_, B>,
+    pairs: &[Pair],
+    beta: f64,
+    options: &TrainOptions,
+    seed: u64,
+    output: Output<'_>,
+    progress: &mut dyn Progress,
+) -> Result<TrainSummary> {
+    options.validate()?;
+    if pairs.is_empty() {
+        return Err(Error::file("pairs", "none, expected at least one"));
+    }
+    let encoder = trainee.encoder;
+    let group = |pair: &Pair| {
+        Ok(Group {
+            prompt: encoder.prompt(&pair.id, &pair.prompt)?,
+            completions: vec![
+                encoder.completion(&pair.id, &pair.chosen)?,
+                encoder.completion(&pair.id, &pair.rejected)?,
+            ],
+        })
+    };
+    let objective = Pairs { pairs, groups: pairs.iter().map(group).collect::<Result<_>>()?, beta };
+    let rows = fingerprint([to_jsonl(pairs).as_slice()]);
+    let options = options.resolved(Stage::Train, trainee.adapter.is_some());
+    let record = Record::of(&trainee, Stage::Train, &options, seed, Some(beta), &rows);
+    fit(trainee, &objective, &options, seed, &record, output, progress).await
+}

@@ -1,0 +1,67 @@
+//! Iteration 0: supervised fine-tuning on what an assistant should say.
+
+use cream_engine::{Backend, Group};
+
+use super::{Objective, Record, Term, TrainOptions, TrainSummary, Trainee, fit};
+use crate::error::{Error, Result};
+use crate::fingerprint::fingerprint;
+use crate::jsonl::to_jsonl;
+use crate::progress::{Progress, Stage};
+use crate::rows::SftRow;
+use crate::store::Output;
+
+/// Rows as groups of a prompt and its one completion.
+struct Supervised {
+    groups: Vec<Group>,
+}
+
+impl Objective for Supervised {
+    const STAGE: Stage = Stage::Sft;
+
+    fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Tokens, so that the mean is over the step's tokens.
+    fn weight(&self, group: usize) -> f64 {
+        self.groups[group].completions[0].len() as f64
+    }
+
+    /// Negative log-likelihood, summed over tokens.
+    fn evaluate(&self, _: usize, logps: &[f64]) -> Result<Term> {
+        Ok(Term { loss: -logps[0], gradient: vec![-1.0], preference: None })
+    }
+}
+
+/// Trains on supervised data: the mean over each step's completion tokens of their negative log-likelihood.
+///
+/// Leaves what [`train`](crate::train()) leaves, and is taken up as it is.
+///
+/// # Errors
+/// As [`train`](crate::train()); rows are named `row 1`, `row 2`, ….
+pub async fn sft<B: Backend>(
+    trainee: Trainee<'_, B>,
+    rows: &[SftRow],
+    options: &TrainOptions,
+    seed: u64,
+    output: Output<'_>,
+    progress: &mut dyn Progress,
+) -> Result<TrainSummary> {
+    options.validate()?;
+    if rows.is_empty() {
+        return Err(Error::file("supervised data", "no rows, expected at least one"));
+    }
+    let encoder = trainee.encoder;
+    let group = |(i, row): (usize, &SftRow)| {
+        let id = format!("row {}", i + 1);
+        Ok(Group {
+            prompt: encoder.prompt(&id, &row.prompt)?,
+            completions: vec![encoder.completion(&id, &row.completion)?],
+        })
+    };
+    let objective = Supervised { groups: rows.iter().enumerate().map(group).collect::<Result<_>>()? };
+    let rows = fingerprint([to_jsonl(rows).as_slice()]);
+    let options = options.resolved(Stage::Sft, trainee.adapter.is_some());
+    let record = Record::of(&trainee, Stage::Sft, &options, seed, None, &rows);
+    fit(trainee, &objective, &options, seed, &record, output, progress).await
+}

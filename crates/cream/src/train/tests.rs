@@ -1,0 +1,228 @@
+use cream_core::{Loss, PairLogps};
+use cream_engine::{Cpu, LoraConfig};
+use pollster::block_on;
+
+use super::*;
+use crate::rows::{Pair, SftRow, Turns};
+use crate::store::Memory;
+use crate::testing::{LAYOUT, Log, Tiny, letter, supervised};
+
+fn pairs(consistency: f64) -> Vec<Pair> {
+    let pair = |i: usize| Pair {
+        id: i.to_string(),
+        prompt: Turns::Text(letter(10 + i)),
+        chosen: letter(60 + i) + &letter(70 + i),
+        rejected: letter(80 + i),
+        consistency,
+        ref_chosen_logps: -18.0 - i as f64,
+        ref_rejected_logps: -12.0,
+    };
+    (0..5).map(pair).collect()
+}
+
+fn options() -> TrainOptions {
+    TrainOptions { epochs: Some(4), learning_rate: Some(1e-2), batch_size: 3, save_steps: 3, ..TrainOptions::default() }
+}
+
+/// What is trained on.
+enum Rows<'a> {
+    Pairs(&'a [Pair]),
+    Supervised(&'a [SftRow]),
+}
+
+/// Trains a fresh adapter, or all weights.
+fn fit_in(
+    store: &mut Memory,
+    rows: &Rows<'_>,
+    options: &TrainOptions,
+    adapter: bool,
+    log: &mut Log,
+) -> Result<TrainSummary> {
+    let mut tiny = Tiny::new();
+    let lora = LoraConfig { r: 4, ..LoraConfig::default() };
+    let mut fresh = adapter.then(|| Adapter::new(&Cpu::new(), tiny.model.config(), lora, 1).unwrap());
+    let encoder = Encoder { text: &tiny.text, raw: false, max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS };
+    let trainee = Trainee {
+        model: &mut tiny.model,
+        adapter: fresh.as_mut(),
+        encoder,
+        fingerprint: "of tiny",
+        base_model: "tiny",
+    };
+    let output = Output { store, name: "" };
+    match rows {
+        Rows::Pairs(pairs) => block_on(train(trainee, pairs, 0.1, options, 1, output, log)),
+        Rows::Supervised(rows) => block_on(sft(trainee, rows, options, 1, output, log)),
+    }
+}
+
+fn fitted(rows: &Rows<'_>, options: &TrainOptions) -> (Memory, Vec<MetricsRow>, TrainSummary) {
+    let mut store = Memory::default();
+    let summary = fit_in(&mut store, rows, options, true, &mut Log::new(usize::MAX)).unwrap();
+    let lines = std::str::from_utf8(&store.files["metrics.jsonl"]).unwrap();
+    let metrics = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (store, metrics, summary)
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= LAYOUT * b.abs().max(1.0)
+}
+
+#[test]
+fn metrics_of_the_first_step_are_the_loss_by_hand() {
+    let all = TrainOptions { batch_size: 5, ..options() };
+    let (_, metrics, summary) = fitted(&Rows::Pairs(&pairs(0.75)), &all);
+    let tiny = Tiny::new();
+    let logp = |pair: &Pair, text: &str| {
+        let encoder = tiny.encoder();
+        let completions = vec![encoder.completion("", text).unwrap()];
+        let group = Group { prompt: encoder.prompt("", &pair.prompt).unwrap(), completions };
+        let batch = Batch::new(&[group], 320).unwrap();
+        block_on(tiny.model.token_logps(None, &batch)).unwrap().into_iter().map(f64::from).sum::<f64>()
+    };
+    let (mut loss, mut mean) = (0.0, PreferenceMetrics::default());
+    for pair in &pairs(0.75) {
+        let logps = PairLogps {
+            chosen: logp(pair, &pair.chosen),
+            rejected: logp(pair, &pair.rejected),
+            reference_chosen: pair.ref_chosen_logps,
+            reference_rejected: pair.ref_rejected_logps,
+        };
+        let own = Loss::Cream.evaluate(0.1, 0.75, &logps).unwrap();
+        loss += own.loss / 5.0;
+        mean.rewards_chosen += own.reward_chosen / 5.0;
+        mean.rewards_rejected += own.reward_rejected / 5.0;
+        mean.rewards_margins += own.margin / 5.0;
+        mean.rewards_accuracies += if own.margin > 0.0 { 0.2 } else { 0.0 };
+        mean.logps_chosen += logps.chosen / 5.0;
+        mean.logps_rejected += logps.rejected / 5.0;
+        mean.consistency += 0.75 / 5.0;
+    }
+    let first = metrics[0].preference.unwrap();
+    assert!(close(metrics[0].loss, loss), "{} and {loss}", metrics[0].loss);
+    for (got, expected) in [
+        (first.rewards_chosen, mean.rewards_chosen),
+        (first.rewards_rejected, mean.rewards_rejected),
+        (first.rewards_margins, mean.rewards_margins),
+        (first.rewards_accuracies, mean.rewards_accuracies),
+        (first.logps_chosen, mean.logps_chosen),
+        (first.logps_rejected, mean.logps_rejected),
+        (first.consistency, mean.consistency),
+    ] {
+        assert!(close(got, expected), "{got} and {expected}");
+    }
+    // Prompts of 4 tokens; completions of 3 and 2, the last of which takes no row.
+    assert_eq!((metrics[0].num_tokens, metrics[3].num_tokens), (5 * 7, 4 * 5 * 7));
+    assert_eq!((metrics[0].epoch, metrics[3].epoch, metrics[3].step), (1.0, 4.0, 4));
+    assert_eq!((summary.steps, summary.first_loss, summary.last_loss), (4, metrics[0].loss, metrics[3].loss));
+    assert_eq!(summary.mean_loss, metrics.iter().map(|row| row.loss).sum::<f64>() / 4.0);
+}
+
+#[test]
+fn micro_batches_add_up_to_the_step() {
+    for rows in [Rows::Pairs(&pairs(0.9)), Rows::Supervised(&supervised(5))] {
+        let (_, whole, _) = fitted(&rows, &options());
+        for (batch_tokens, recompute) in [(1, false), (10, true)] {
+            let (_, parts, _) = fitted(&rows, &TrainOptions { batch_tokens, recompute, ..options() });
+            for (part, whole) in parts.iter().zip(&whole) {
+                assert!(close(part.loss, whole.loss), "{part:?} {whole:?}");
+                assert!(close(part.grad_norm.into(), whole.grad_norm.into()), "{part:?} {whole:?}");
+                assert_eq!(part.num_tokens, whole.num_tokens);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_twice_weighs_as_one() {
+    let norm = |rows: Rows<'_>| f64::from(fitted(&rows, &options()).1[0].grad_norm);
+    let pair = pairs(0.9).remove(0);
+    let twice = [pair.clone(), Pair { id: "again".into(), ..pair.clone() }];
+    let (one, two) = (norm(Rows::Pairs(&[pair])), norm(Rows::Pairs(&twice)));
+    assert!(close(one, two), "{one} and {two}");
+    let row = supervised(1).remove(0);
+    let (one, two) = (norm(Rows::Supervised(&[row.clone()])), norm(Rows::Supervised(&[row.clone(), row])));
+    assert!(close(one, two), "{one} and {two}");
+}
+
+#[test]
+fn consistency_says_which_way() {
+    let margins = |consistency: f64| {
+        let longer = TrainOptions { epochs: Some(12), ..options() };
+        let (_, _, summary) = fitted(&Rows::Pairs(&pairs(consistency)), &longer);
+        (summary.first_margin.unwrap(), summary.last_margin.unwrap())
+    };
+    let (first, last) = margins(1.0);
+    assert!(last > first + 0.5, "{first} {last}");
+    let (first, last) = margins(0.0);
+    assert!(last < first - 0.5, "{first} {last}");
+    let (_, last) = margins(0.5);
+    assert!(last.abs() < 0.5, "{last}");
+}
+
+#[test]
+fn supervision_is_learnt() {
+    let (store, metrics, summary) =
+        fitted(&Rows::Supervised(&supervised(5)), &TrainOptions { epochs: Some(12), ..options() });
+    assert!(summary.last_loss < 0.5 * summary.first_loss, "{summary:?}");
+    assert_eq!((summary.first_margin, metrics[0].preference), (None, None));
+    let names: Vec<_> = store.files.keys().collect();
+    assert_eq!(names, ["adapter_config.json", "adapter_model.safetensors", "metrics.jsonl", "training.json"]);
+    assert!(metrics.iter().all(|row| row.learning_rate > 0.0));
+}
+
+#[test]
+fn one_step_trains() {
+    let one = TrainOptions { epochs: Some(1), batch_size: 5, ..options() };
+    let (_, metrics, _) = fitted(&Rows::Pairs(&pairs(1.0)), &one);
+    assert_eq!((metrics.len(), metrics[0].learning_rate), (1, 1e-2));
+}
+
+#[test]
+fn stopped_at_any_step_it_ends_the_same() {
+    let rows = pairs(0.8);
+    for adapter in [true, false] {
+        let mut whole = Memory::default();
+        let mut log = Log::new(usize::MAX);
+        let summary = fit_in(&mut whole, &Rows::Pairs(&rows), &options(), adapter, &mut log).unwrap();
+        assert_eq!(log.updates.len(), 9);
+        for stop in 0..log.updates.len() {
+            let mut store = Memory::default();
+            fit_in(&mut store, &Rows::Pairs(&rows), &options(), adapter, &mut Log::new(stop)).unwrap_err();
+            let mut log = Log::new(usize::MAX);
+            let again = fit_in(&mut store, &Rows::Pairs(&rows), &options(), adapter, &mut log).unwrap();
+            assert!(store == whole && again == summary, "stopped at {stop}");
+            // Taken up at the last saved step.
+            assert_eq!(log.updates[0].1, stop.min(8) / 3 * 3 + if stop == 8 { 2 } else { 0 }, "stopped at {stop}");
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_training_is_not_taken_up() {
+    let mut store = Memory::default();
+    fit_in(&mut store, &Rows::Pairs(&pairs(0.8)), &options(), true, &mut Log::new(5)).unwrap_err();
+    assert!(store.exists("state.safetensors"));
+    let other = TrainOptions { learning_rate: Some(2e-2), ..options() };
+    let mut log = Log::new(usize::MAX);
+    fit_in(&mut store, &Rows::Pairs(&pairs(0.8)), &other, true, &mut log).unwrap();
+    assert_eq!(log.updates[0].1, 0);
+    assert!(store == fitted(&Rows::Pairs(&pairs(0.8)), &other).0);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let fails = |rows: Rows<'_>, options: &TrainOptions| {
+        let mut store = Memory::default();
+        let message = fit_in(&mut store, &rows, options, true, &mut Log::new(usize::MAX)).unwrap_err().to_string();
+        (message, store.files.is_empty())
+    };
+    let (none, no_rows) = ("pairs: none, expected at least one", "supervised data: no rows, expected at least one");
+    assert_eq!(fails(Rows::Pairs(&[]), &options()), (none.to_owned(), true));
+    assert_eq!(fails(Rows::Supervised(&[]), &options()), (no_rows.to_owned(), true));
+    let wrong = TrainOptions { batch_size: 0, ..options() };
+    assert_eq!(fails(Rows::Pairs(&pairs(1.0)), &wrong), ("batch_size: 0, expected at least 1".to_owned(), true));
+    let wild = TrainOptions { learning_rate: Some(1e30), ..options() };
+    let (message, _) = fails(Rows::Pairs(&pairs(1.0)), &wild);
+    assert!(message.contains("log-prob is NaN, not a finite number"), "{message}");
+}

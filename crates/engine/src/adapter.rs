@@ -1,0 +1,298 @@
+//! LoRA adapters over any choice of a model's linears, in PEFT's layout on disk.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use cream_core::philox::{Stream, prompt_hash, uniform};
+use safetensors::{SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Backend;
+use crate::config::LlamaConfig;
+use crate::error::{Error, Result};
+use crate::matrix::{Lora, Matrix};
+use crate::tensor::{Dtype, Tensor};
+
+/// The linears of a block, under Hugging Face's names. Their order is that of the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names are Hugging Face's own")]
+pub enum Linear {
+    QProj,
+    KProj,
+    VProj,
+    OProj,
+    GateProj,
+    UpProj,
+    DownProj,
+}
+
+impl Linear {
+    /// All seven.
+    pub const ALL: [Linear; 7] = [
+        Linear::QProj,
+        Linear::KProj,
+        Linear::VProj,
+        Linear::OProj,
+        Linear::GateProj,
+        Linear::UpProj,
+        Linear::DownProj,
+    ];
+
+    /// `q_proj` and so on.
+    pub fn name(self) -> &'static str {
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"][self as usize]
+    }
+
+    /// `[D_out, D_in]` in a model of this shape.
+    pub fn shape(self, config: &LlamaConfig) -> [usize; 2] {
+        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        match self {
+            Linear::QProj => [config.num_attention_heads * config.head_dim, width],
+            Linear::KProj | Linear::VProj => [config.num_key_value_heads * config.head_dim, width],
+            Linear::OProj => [width, config.num_attention_heads * config.head_dim],
+            Linear::GateProj | Linear::UpProj => [inner, width],
+            Linear::DownProj => [width, inner],
+        }
+    }
+
+    /// `model.layers.N.self_attn.q_proj`
+    fn module_name(self, layer: usize) -> String {
+        let part = if self <= Linear::OProj { "self_attn" } else { "mlp" };
+        format!("model.layers.{layer}.{part}.{}", self.name())
+    }
+
+    /// `model.layers.N.self_attn.q_proj.weight`
+    pub(crate) fn weight_name(self, layer: usize) -> String {
+        format!("{}.weight", self.module_name(layer))
+    }
+}
+
+/// Shape of an adapter, under PEFT's keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoraConfig {
+    /// R, the rank.
+    pub r: usize,
+    /// The addition is scaled by `lora_alpha / r`.
+    pub lora_alpha: f32,
+    /// Which linears have a pair.
+    pub target_modules: Vec<Linear>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        LoraConfig { r: 16, lora_alpha: 32.0, target_modules: Linear::ALL.to_vec() }
+    }
+}
+
+impl LoraConfig {
+    fn check(&self) -> Result<()> {
+        let bad = |problem: String| Err(Error::Request(format!("adapter: {problem}")));
+        if self.r == 0 || self.r > 4096 {
+            return bad(format!("r is {}, expected 1 to 4096", self.r));
+        }
+        if !(self.lora_alpha.is_finite() && self.lora_alpha > 0.0) {
+            return bad(format!("lora_alpha is {}, expected a positive number", self.lora_alpha));
+        }
+        if self.target_modules.is_empty() {
+            return bad("target_modules is empty, expected at least one linear".into());
+        }
+        Ok(())
+    }
+}
+
+/// Low-rank pairs for a model, f32 on its device.
+#[derive(Debug)]
+pub struct Adapter<B: Backend> {
+    config: LoraConfig,
+    /// By layer and [`Linear`].
+    blocks: Vec<[Option<Lora<B>>; 7]>,
+}
+
+impl<B: Backend> Adapter<B> {
+    /// A fresh adapter that changes nothing: A uniform within ±1/sqrt(D_in) (PEFT's Kaiming start), B zero, so that
+    /// policy and reference are equal at step 0.
+    ///
+    /// # Errors
+    /// A rank of 0, a non-positive alpha, no target.
+    pub fn new(backend: &B, model: &LlamaConfig, config: LoraConfig, seed: u64) -> Result<Self> {
+        config.check()?;
+        Self::build(model, config, |name, [rows, cols], is_a| {
+            let mut values = vec![0.0; rows * cols];
+            if is_a {
+                let bound = 1.0 / (cols as f32).sqrt();
+                for (i, four) in values.chunks_mut(4).enumerate() {
+                    let random = Stream::at(seed, prompt_hash(name.as_bytes()), 0, i as u32).random();
+                    let draws = random.map(|word| bound * (2.0 * uniform(word) - 1.0));
+                    four.iter_mut().zip(draws).for_each(|(value, draw)| *value = draw);
+                }
+            }
+            Ok(backend.upload(&values))
+        })
+    }
+
+    /// Reads a PEFT folder: the contents of adapter_config.json and adapter_model.safetensors.
+    ///
+    /// # Errors
+    /// A config that is not LoRA's or asks for what is not supported, a missing tensor, a wrong shape or type.
+    pub fn from_peft(backend: &B, model: &LlamaConfig, adapter_config: &[u8], weights: &[u8]) -> Result<Self> {
+        const CONFIG: &str = "adapter_config.json";
+        const WEIGHTS: &str = "adapter_model.safetensors";
+        let fields: PeftConfig =
+            serde_json::from_slice(adapter_config).map_err(|e| Error::file(CONFIG, "contents", e))?;
+        fields.check().map_err(|(field, problem)| Error::file(CONFIG, field, problem))?;
+        fields.lora.check().map_err(|e| Error::file(CONFIG, "contents", e))?;
+        let file = SafeTensors::deserialize(weights).map_err(|e| Error::file(WEIGHTS, "header", e))?;
+        Self::build(model, fields.lora, |name, shape, _| {
+            let view = file.tensor(name).map_err(|e| Error::file(WEIGHTS, name, e))?;
+            let dtype = match view.dtype() {
+                safetensors::Dtype::F32 => Dtype::F32,
+                safetensors::Dtype::F16 => Dtype::F16,
+                safetensors::Dtype::BF16 => Dtype::BF16,
+                other => return Err(Error::file(WEIGHTS, name, format!("type {other}, expected F32, F16 or BF16"))),
+            };
+            if view.shape() != shape {
+                let problem = format!("shape {:?}, expected {shape:?}", view.shape());
+                return Err(Error::file(WEIGHTS, name, problem));
+            }
+            let tensor = Tensor { dtype, shape: shape.to_vec(), bytes: Cow::Borrowed(view.data()) };
+            Ok(backend.upload(&tensor.to_f32()))
+        })
+    }
+
+    /// `make` gives the values of one factor: its PEFT name, its shape, whether it is A.
+    fn build(
+        model: &LlamaConfig,
+        config: LoraConfig,
+        mut make: impl FnMut(&str, [usize; 2], bool) -> Result<B::Buffer>,
+    ) -> Result<Self> {
+        let mut blocks = Vec::with_capacity(model.num_hidden_layers);
+        for layer in 0..model.num_hidden_layers {
+            let mut pairs = [const { None }; 7];
+            for linear in Linear::ALL.into_iter().filter(|linear| config.target_modules.contains(linear)) {
+                let ([d_out, d_in], r) = (linear.shape(model), config.r);
+                let [a, b] = factor_names(layer, linear);
+                pairs[linear as usize] = Some(Lora {
+                    a: Matrix::dense(make(&a, [r, d_in], true)?, r, d_in),
+                    b: Matrix::dense(make(&b, [d_out, r], false)?, d_out, r),
+                    scale: config.lora_alpha / r as f32,
+                });
+            }
+            blocks.push(pairs);
+        }
+        Ok(Adapter { config, blocks })
+    }
+
+    /// The contents of adapter_config.json and adapter_model.safetensors.
+    ///
+    /// # Errors
+    /// A device that was lost.
+    pub async fn to_peft(&self, backend: &B, base_model: &str) -> Result<(String, Vec<u8>)> {
+        let mut tensors = BTreeMap::new();
+        for (layer, pairs) in self.blocks.iter().enumerate() {
+            for (linear, pair) in Linear::ALL.into_iter().zip(pairs) {
+                let Some(pair) = pair else { continue };
+                let shapes = [&pair.a, &pair.b].map(|m| vec![m.rows(), m.cols()]);
+                let factors = pair.read(backend).await?.into_iter().zip(shapes);
+                tensors.extend(factor_names(layer, linear).into_iter().zip(factors));
+            }
+        }
+        let views = tensors.iter().map(|(name, (values, shape))| {
+            let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
+            (name, view.expect("as many values as its shape says"))
+        });
+        let weights = safetensors::serialize(views, None).map_err(|e| Error::Request(e.to_string()))?;
+        let config = PeftConfig {
+            peft_type: "LORA".into(),
+            task_type: Some("CAUSAL_LM".into()),
+            base_model_name_or_path: Some(base_model.into()),
+            inference_mode: true,
+            bias: Some("none".into()),
+            lora: self.config.clone(),
+            ..PeftConfig::default()
+        };
+        let config = serde_json::to_string_pretty(&config).map_err(|e| Error::Request(e.to_string()))?;
+        Ok((config, weights))
+    }
+
+    /// A copy that can be trained apart from this one.
+    pub fn duplicate(&self, backend: &B) -> Self {
+        let copy = |m: &Matrix<B>| m.duplicate(backend);
+        let blocks = self.blocks.iter().map(|pairs| {
+            let pair = |p: &Lora<B>| Lora { a: copy(&p.a), b: copy(&p.b), scale: p.scale };
+            std::array::from_fn(|i| pairs[i].as_ref().map(pair))
+        });
+        Adapter { config: self.config.clone(), blocks: blocks.collect() }
+    }
+
+    /// Its shape.
+    pub fn config(&self) -> &LoraConfig {
+        &self.config
+    }
+
+    pub(crate) fn get(&self, layer: usize, linear: Linear) -> Option<&Lora<B>> {
+        self.blocks[layer][linear as usize].as_ref()
+    }
+
+    /// All factors under their PEFT names, in the order of blocks and linears, A before B.
+    pub(crate) fn parameters_mut(&mut self) -> Vec<(String, Option<&mut B::Buffer>)> {
+        let mut out = Vec::new();
+        for (layer, pairs) in self.blocks.iter_mut().enumerate() {
+            for (linear, pair) in Linear::ALL.into_iter().zip(pairs) {
+                let Some(pair) = pair else { continue };
+                let [a, b] = factor_names(layer, linear);
+                out.extend([(a, pair.a.dense_mut()), (b, pair.b.dense_mut())]);
+            }
+        }
+        out
+    }
+}
+
+fn factor_names(layer: usize, linear: Linear) -> [String; 2] {
+    let module = linear.module_name(layer);
+    ["lora_A", "lora_B"].map(|factor| format!("base_model.model.{module}.{factor}.weight"))
+}
+
+/// adapter_config.json: what we write, and of what PEFT writes that which changes the result.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct PeftConfig {
+    peft_type: String,
+    task_type: Option<String>,
+    base_model_name_or_path: Option<String>,
+    inference_mode: bool,
+    #[serde(flatten)]
+    lora: LoraConfig,
+    use_dora: bool,
+    use_rslora: bool,
+    lora_dropout: f32,
+    bias: Option<String>,
+    layers_to_transform: Option<serde_json::Value>,
+    modules_to_save: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    rank_pattern: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    alpha_pattern: serde_json::Map<String, serde_json::Value>,
+}
+
+impl PeftConfig {
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.peft_type != "LORA" {
+            return Err(("peft_type", format!("{:?}, expected \"LORA\"", self.peft_type)));
+        }
+        let unsupported = [
+            ("use_dora", self.use_dora),
+            ("use_rslora", self.use_rslora),
+            ("bias", self.bias.as_deref().is_some_and(|bias| bias != "none")),
+            ("layers_to_transform", self.layers_to_transform.is_some()),
+            ("modules_to_save", self.modules_to_save.is_some()),
+            ("rank_pattern", !self.rank_pattern.is_empty()),
+            ("alpha_pattern", !self.alpha_pattern.is_empty()),
+        ];
+        match unsupported.into_iter().find(|(_, set)| *set) {
+            Some((field, _)) => Err((field, "set, expected plain LoRA with one rank for all linears".into())),
+            None => Ok(()),
+        }
+    }
+}

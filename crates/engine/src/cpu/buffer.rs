@@ -1,0 +1,80 @@
+//! Buffers that go back to a pool when dropped: a layer's activations reuse the memory of the layer before, and
+//! fresh pages, which the system has to zero, are rare.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Most bytes kept for reuse.
+const KEPT_BYTES: usize = 512 << 20;
+
+/// Free vectors by capacity.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    free: Mutex<Free>,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    by_capacity: BTreeMap<usize, Vec<Vec<f32>>>,
+    bytes: usize,
+}
+
+/// f32 numbers on the CPU.
+#[derive(Debug)]
+pub struct CpuBuffer {
+    values: Vec<f32>,
+    pool: Arc<Pool>,
+}
+
+impl CpuBuffer {
+    /// `len` numbers with arbitrary contents.
+    pub(super) fn new(pool: &Arc<Pool>, len: usize) -> Self {
+        let mut values = pool.take(len).unwrap_or_default();
+        values.resize(len, 0.0);
+        CpuBuffer { values, pool: pool.clone() }
+    }
+}
+
+impl Pool {
+    /// A vector that holds `len` numbers without growing and wastes at most an eighth.
+    fn take(&self, len: usize) -> Option<Vec<f32>> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let (&capacity, vectors) = free.by_capacity.range_mut(len..=len + len / 8).next()?;
+        let taken = vectors.pop();
+        if vectors.is_empty() {
+            free.by_capacity.remove(&capacity);
+        }
+        free.bytes -= 4 * capacity;
+        taken
+    }
+
+    fn give(&self, values: Vec<f32>) {
+        let (capacity, bytes) = (values.capacity(), 4 * values.capacity());
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if capacity > 0 && free.bytes + bytes <= KEPT_BYTES {
+            free.bytes += bytes;
+            free.by_capacity.entry(capacity).or_default().push(values);
+        }
+    }
+}
+
+impl Drop for CpuBuffer {
+    fn drop(&mut self) {
+        self.pool.give(std::mem::take(&mut self.values));
+    }
+}
+
+impl Deref for CpuBuffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+impl DerefMut for CpuBuffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+}

@@ -1,0 +1,190 @@
+//! Reads a GGUF file of a Llama model: configuration, tensors, tokenizer and chat template.
+//!
+//! Departs from the file in two ways. Names and keys become Hugging Face's. The rows of q and k are put back into
+//! Hugging Face's order: the converter (`convert_hf_to_gguf.py`, `permute`) interleaves the two halves of every head,
+//! for rotary pairs that are neighbours. Blocks stay as they are: whole rows move.
+
+mod container;
+#[cfg(test)]
+mod tests;
+mod vocab;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{LlamaConfig, RopeScaling};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use crate::text::Text;
+use container::Container;
+
+/// Reads the file called `name`. Tensors borrow from `bytes`, except q and k.
+pub fn load<'a>(name: &str, bytes: &'a [u8]) -> Result<(Checkpoint<'a>, Text)> {
+    let mut container = Container::read(name, bytes)?;
+    let architecture = container.string("general.architecture")?;
+    if architecture != "llama" {
+        let problem = format!("{architecture:?}, only \"llama\" is supported");
+        return Err(Error::file(name, "general.architecture", problem));
+    }
+    let stored = std::mem::take(&mut container.tensors);
+    let config = configuration(&container, &stored)?;
+    config.check(name)?;
+    let tensors = rename(name, &config, stored)?;
+    let checkpoint = Checkpoint::new(name, config, tensors)?;
+    let text = vocab::text(&container, checkpoint.config.vocab_size)?;
+    Ok((checkpoint, text))
+}
+
+fn configuration(container: &Container, tensors: &BTreeMap<String, Tensor>) -> Result<LlamaConfig> {
+    let (file, size) = (&container.file, |key: &str| container.size(&format!("llama.{key}")));
+    let required = |key: &str| {
+        size(key)?.ok_or_else(|| Error::file(file, format_args!("llama.{key}"), "missing, expected a whole number"))
+    };
+    if let Some(experts @ 1..) = size("expert_count")? {
+        return Err(Error::file(
+            file,
+            "llama.expert_count",
+            format_args!("{experts}, only dense models are supported"),
+        ));
+    }
+    let embedding = tensors
+        .get("token_embd.weight")
+        .ok_or_else(|| Error::file(file, "token_embd.weight", "missing, expected a tensor [vocabulary, width]"))?;
+    let heads = required("attention.head_count")?;
+    let hidden_size = required("embedding_length")?;
+    let head_dim = match size("attention.key_length")? {
+        Some(length) => length,
+        None => hidden_size.checked_div(heads).unwrap_or(0),
+    };
+    for key in ["attention.value_length", "rope.dimension_count"] {
+        if let Some(other) = size(key)?.filter(|&other| other != head_dim) {
+            let problem = format!("{other}, expected the key's {head_dim}");
+            return Err(Error::file(file, format_args!("llama.{key}"), problem));
+        }
+    }
+    let rope_theta = container.float("llama.rope.freq_base")?.unwrap_or(10_000.0);
+    let eps_key = "llama.attention.layer_norm_rms_epsilon";
+    let eps = container.float(eps_key)?.ok_or_else(|| Error::file(file, eps_key, "missing, expected a number"))?;
+    let mut config = LlamaConfig {
+        vocab_size: embedding.shape[0],
+        hidden_size,
+        intermediate_size: required("feed_forward_length")?,
+        num_hidden_layers: required("block_count")?,
+        num_attention_heads: heads,
+        num_key_value_heads: size("attention.head_count_kv")?.unwrap_or(heads),
+        head_dim,
+        max_position_embeddings: required("context_length")?,
+        rms_norm_eps: eps as f32,
+        rope_theta,
+        rope_scaling: linear_scaling(container)?,
+        tie_word_embeddings: !tensors.contains_key("output.weight"),
+    };
+    if let Some(factors) = tensors.get("rope_freqs.weight") {
+        config.rope_scaling = Some(llama3_scaling(file, &config, &factors.to_f32())?);
+    }
+    Ok(config)
+}
+
+fn linear_scaling(container: &Container) -> Result<Option<RopeScaling>> {
+    let kind_key = "llama.rope.scaling.type";
+    let factor = match container.optional_string(kind_key)? {
+        Some("none") => None,
+        Some("linear") => container.float("llama.rope.scaling.factor")?,
+        None => container.float("llama.rope.scale_linear")?,
+        Some(other) => {
+            let problem = format!("{other:?}, only \"none\" and \"linear\" are supported");
+            return Err(Error::file(&container.file, kind_key, problem));
+        }
+    };
+    Ok(factor.filter(|&factor| factor != 1.0).map(|factor| RopeScaling::Linear { factor }))
+}
+
+/// Finds the parameters that the converter made `rope_freqs.weight` from: divisors of the frequencies, `[E / 2]`.
+///
+/// The file holds the divisors only. All Llama 3.1 to 3.3 models share every parameter but `factor`, which is the
+/// largest divisor; divisors that these parameters do not give back are refused.
+fn llama3_scaling(file: &str, config: &LlamaConfig, divisors: &[f32]) -> Result<RopeScaling> {
+    let scaling = RopeScaling::Llama3 {
+        factor: divisors.iter().copied().fold(1.0, f32::max).into(),
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    };
+    let plain = LlamaConfig { rope_scaling: None, ..config.clone() }.rope_frequencies();
+    let scaled = LlamaConfig { rope_scaling: Some(scaling), ..config.clone() }.rope_frequencies();
+    let same = |((&divisor, plain), scaled): ((&f32, f32), f32)| (plain / divisor - scaled).abs() <= 1e-4 * scaled;
+    if divisors.len() == plain.len() && divisors.iter().zip(plain).zip(scaled).all(same) {
+        return Ok(scaling);
+    }
+    Err(Error::file(file, "rope_freqs.weight", "not the divisors of Llama 3.1's scaling, the only one supported"))
+}
+
+fn rename<'a>(
+    file: &str,
+    config: &LlamaConfig,
+    stored: BTreeMap<String, Tensor<'a>>,
+) -> Result<BTreeMap<String, Tensor<'a>>> {
+    let mut tensors = BTreeMap::new();
+    for (name, mut tensor) in stored {
+        if name == "rope_freqs.weight" {
+            continue;
+        }
+        let new =
+            hugging_face_name(&name).ok_or_else(|| Error::file(file, &name, "not a tensor of a dense Llama model"))?;
+        if new.ends_with(".q_proj.weight") {
+            restore_rows(file, &name, &mut tensor, config.num_attention_heads)?;
+        } else if new.ends_with(".k_proj.weight") {
+            restore_rows(file, &name, &mut tensor, config.num_key_value_heads)?;
+        }
+        tensors.insert(new, tensor);
+    }
+    Ok(tensors)
+}
+
+fn hugging_face_name(name: &str) -> Option<String> {
+    match name {
+        "token_embd.weight" => return Some("model.embed_tokens.weight".to_owned()),
+        "output_norm.weight" => return Some("model.norm.weight".to_owned()),
+        "output.weight" => return Some("lm_head.weight".to_owned()),
+        _ => {}
+    }
+    let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
+    let part = match part {
+        "attn_norm.weight" => "input_layernorm",
+        "attn_q.weight" => "self_attn.q_proj",
+        "attn_k.weight" => "self_attn.k_proj",
+        "attn_v.weight" => "self_attn.v_proj",
+        "attn_output.weight" => "self_attn.o_proj",
+        "ffn_norm.weight" => "post_attention_layernorm",
+        "ffn_gate.weight" => "mlp.gate_proj",
+        "ffn_up.weight" => "mlp.up_proj",
+        "ffn_down.weight" => "mlp.down_proj",
+        _ => return None,
+    };
+    Some(format!("model.layers.{layer}.{part}.weight"))
+}
+
+/// Within each head, stored row 2 j + i becomes row i E/2 + j, for i in 0..2.
+fn restore_rows(file: &str, name: &str, tensor: &mut Tensor, heads: usize) -> Result<()> {
+    let [rows, _] = tensor.shape[..] else {
+        return Err(Error::file(file, name, format_args!("shape {:?}, expected a matrix", tensor.shape)));
+    };
+    if rows % (2 * heads) != 0 {
+        let problem = format!("{rows} rows, expected a multiple of twice its {heads} heads");
+        return Err(Error::file(file, name, problem));
+    }
+    let row_bytes = tensor.bytes.len() / rows;
+    let half = rows / heads / 2;
+    let mut bytes = Vec::with_capacity(tensor.bytes.len());
+    for head in 0..heads {
+        for i in 0..2 {
+            for j in 0..half {
+                let from = (head * 2 * half + 2 * j + i) * row_bytes;
+                bytes.extend_from_slice(&tensor.bytes[from..from + row_bytes]);
+            }
+        }
+    }
+    tensor.bytes = Cow::Owned(bytes);
+    Ok(())
+}

@@ -1,0 +1,551 @@
+//! Reads and writes the folder layout of Hugging Face's transformers, versions 4 and 5.
+
+mod tokenizer_json;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use safetensors::SafeTensors;
+use serde_json::{Map, Value, json};
+use tokenizers::Tokenizer;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{LlamaConfig, RopeScaling};
+use crate::error::{Error, Result};
+use crate::tensor::{Dtype, Tensor};
+use crate::text::{Parts, Text, add_ends};
+
+const CONFIG: &str = "config.json";
+const GENERATION: &str = "generation_config.json";
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
+
+/// Files of a folder by name.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Whether [`load`] has a use for a file of this name.
+pub fn wanted(name: &str) -> bool {
+    [CONFIG, GENERATION, WEIGHTS, INDEX, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE].contains(&name)
+        || (name.starts_with("model-") && name.ends_with(".safetensors"))
+}
+
+/// Reads a model from its folder's files; no text where there is no `tokenizer.json`. Tensors borrow from `files`.
+pub fn load(files: &Files) -> Result<(Checkpoint<'_>, Option<Text>)> {
+    let raw = object(files, CONFIG)?.ok_or_else(|| Error::file(CONFIG, "file", "missing from the model's folder"))?;
+    let config = configuration(&raw)?;
+    config.check(CONFIG)?;
+    let (file, mut tensors) = weights(files)?;
+    // Both are left over in some files and follow from the configuration.
+    tensors.retain(|name, _| !name.ends_with(".rotary_emb.inv_freq"));
+    if config.tie_word_embeddings {
+        tensors.remove("lm_head.weight");
+    }
+    let checkpoint = Checkpoint::new(file, config, tensors)?;
+    let text = text(files, &raw, checkpoint.config.vocab_size)?;
+    Ok((checkpoint, text))
+}
+
+/// A `config.json` that transformers 4 and 5 both read, for weights stored as `dtype`.
+///
+/// `text` gives the ids of bos and eos, which transformers would otherwise take to be 1 and 2.
+pub fn config_json(config: &LlamaConfig, dtype: Dtype, text: Option<&Text>) -> String {
+    let dtype = match dtype {
+        Dtype::F16 => "float16",
+        Dtype::BF16 => "bfloat16",
+        _ => "float32",
+    };
+    let scaling = config.rope_scaling.map(|scaling| match scaling {
+        RopeScaling::Linear { factor } => json!({"rope_type": "linear", "factor": factor}),
+        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => json!({
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": low_freq_factor,
+            "high_freq_factor": high_freq_factor,
+            "original_max_position_embeddings": original_max_position_embeddings,
+        }),
+    });
+    let json = json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+        "num_key_value_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "max_position_embeddings": config.max_position_embeddings,
+        "hidden_act": "silu",
+        "rms_norm_eps": shortest(config.rms_norm_eps),
+        "rope_theta": config.rope_theta,
+        "rope_scaling": scaling,
+        "attention_bias": false,
+        "mlp_bias": false,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "torch_dtype": dtype,
+        "bos_token_id": text.and_then(|text| text.named_token("bos_token")),
+        "eos_token_id": text.map(Text::stop_tokens),
+    });
+    format!("{json:#}\n")
+}
+
+/// The f64 with the shortest decimal form that reads back as `x`: 1e-5, not 9.999999747378752e-6.
+fn shortest(x: f32) -> f64 {
+    x.to_string().parse().unwrap_or(f64::from(x))
+}
+
+/// The JSON object in a file, or `None` where there is no such file.
+fn object(files: &Files, name: &str) -> Result<Option<Map<String, Value>>> {
+    let Some(bytes) = files.get(name) else { return Ok(None) };
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(_) => Err(Error::file(name, "file", "expected a JSON object")),
+        Err(problem) => Err(Error::file(name, "file", problem)),
+    }
+}
+
+/// One JSON object and the names for it in messages.
+struct Fields<'a> {
+    file: &'a str,
+    object: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    /// The value of a key; null counts as absent, as in transformers.
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.object.get(key).filter(|value| !value.is_null())
+    }
+
+    fn read<T>(&self, key: &str, expected: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>> {
+        let wrong = |value| Error::file(self.file, key, format_args!("{value}, expected {expected}"));
+        self.get(key).map(|value| read(value).ok_or_else(|| wrong(value))).transpose()
+    }
+
+    fn size(&self, key: &str) -> Result<Option<usize>> {
+        self.read(key, "a whole number", |value| usize::try_from(value.as_u64()?).ok())
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f64>> {
+        self.read(key, "a number", Value::as_f64)
+    }
+
+    fn bool(&self, key: &str) -> Result<Option<bool>> {
+        self.read(key, "true or false", Value::as_bool)
+    }
+
+    fn string(&self, key: &str) -> Result<Option<&'a str>> {
+        self.read(key, "a string", Value::as_str)
+    }
+
+    fn object(&self, key: &'a str) -> Result<Option<Fields<'a>>> {
+        let object = self.read(key, "an object", Value::as_object)?;
+        Ok(object.map(|object| Fields { file: self.file, object }))
+    }
+
+    fn required<T>(&self, key: &str, value: Option<T>) -> Result<T> {
+        value.ok_or_else(|| Error::file(self.file, key, "missing"))
+    }
+}
+
+fn configuration(raw: &Map<String, Value>) -> Result<LlamaConfig> {
+    let fields = Fields { file: CONFIG, object: raw };
+    let model_type = fields.required("model_type", fields.string("model_type")?)?;
+    if model_type != "llama" {
+        return Err(Error::file(CONFIG, "model_type", format_args!("{model_type:?}, only \"llama\" is supported")));
+    }
+    for key in ["attention_bias", "mlp_bias"] {
+        if fields.bool(key)? == Some(true) {
+            return Err(Error::file(CONFIG, key, "true, only models without biases are supported"));
+        }
+    }
+    if let Some(act) = fields.string("hidden_act")?.filter(|&act| act != "silu") {
+        return Err(Error::file(CONFIG, "hidden_act", format_args!("{act:?}, only \"silu\" is supported")));
+    }
+    if fields.get("quantization_config").is_some() {
+        return Err(Error::file(
+            CONFIG,
+            "quantization_config",
+            "quantised safetensors are not supported; use a GGUF file",
+        ));
+    }
+    let required = |key: &str| fields.required(key, fields.size(key)?);
+    let (hidden_size, heads) = (required("hidden_size")?, required("num_attention_heads")?);
+    let (rope_theta, rope_scaling) = rope(&fields)?;
+    Ok(LlamaConfig {
+        vocab_size: required("vocab_size")?,
+        hidden_size,
+        intermediate_size: required("intermediate_size")?,
+        num_hidden_layers: required("num_hidden_layers")?,
+        num_attention_heads: heads,
+        num_key_value_heads: fields.size("num_key_value_heads")?.unwrap_or(heads),
+        head_dim: fields.size("head_dim")?.or(hidden_size.checked_div(heads)).unwrap_or(0),
+        max_position_embeddings: fields.size("max_position_embeddings")?.unwrap_or(2048),
+        rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
+        rope_theta,
+        rope_scaling,
+        tie_word_embeddings: fields.bool("tie_word_embeddings")?.unwrap_or(false),
+    })
+}
+
+/// Base and scaling: `rope_parameters` in files of transformers 5, `rope_theta` and `rope_scaling` in older ones.
+fn rope(config: &Fields) -> Result<(f64, Option<RopeScaling>)> {
+    let key = if config.get("rope_parameters").is_some() { "rope_parameters" } else { "rope_scaling" };
+    let theta = config.number("rope_theta")?;
+    let Some(rope) = config.object(key)? else { return Ok((theta.unwrap_or(10_000.0), None)) };
+    let theta = rope.number("rope_theta")?.or(theta).unwrap_or(10_000.0);
+    let number = |name: &str| rope.required(&format!("{key}.{name}"), rope.number(name)?);
+    let kind = rope.string("rope_type")?.or(rope.string("type")?).unwrap_or("default");
+    let scaling = match kind {
+        "default" => None,
+        "linear" => Some(RopeScaling::Linear { factor: number("factor")? }),
+        "llama3" => Some(RopeScaling::Llama3 {
+            factor: number("factor")?,
+            low_freq_factor: number("low_freq_factor")?,
+            high_freq_factor: number("high_freq_factor")?,
+            original_max_position_embeddings: {
+                let name = "original_max_position_embeddings";
+                rope.required(&format!("{key}.{name}"), rope.size(name)?)?
+            },
+        }),
+        other => {
+            let problem = format!("{other:?}, supported are \"default\", \"linear\" and \"llama3\"");
+            return Err(Error::file(CONFIG, format_args!("{key}.rope_type"), problem));
+        }
+    };
+    Ok((theta, scaling))
+}
+
+/// All tensors of the folder, and the file that names them.
+fn weights(files: &Files) -> Result<(&'static str, BTreeMap<String, Tensor<'_>>)> {
+    if let Some(bytes) = files.get(WEIGHTS) {
+        return Ok((WEIGHTS, shard(WEIGHTS, bytes)?));
+    }
+    let Some(index) = object(files, INDEX)? else {
+        return Err(Error::file(WEIGHTS, "file", format_args!("missing from the model's folder, as is {INDEX}")));
+    };
+    let index = Fields { file: INDEX, object: &index };
+    let map = index.required("weight_map", index.object("weight_map")?)?;
+    let mut shards = BTreeMap::new();
+    let mut tensors = BTreeMap::new();
+    for name in map.object.keys() {
+        let file = map.required(name, map.string(name)?)?;
+        if !shards.contains_key(file) {
+            let bytes = files.get(file).ok_or_else(|| {
+                Error::file(INDEX, name, format_args!("is in {file:?}, which is missing from the model's folder"))
+            })?;
+            shards.insert(file, shard(file, bytes)?);
+        }
+        let tensor = shards.get_mut(file).and_then(|shard| shard.remove(name));
+        tensors.insert(
+            name.clone(),
+            tensor.ok_or_else(|| Error::file(file, name, format_args!("missing, {INDEX} promises it")))?,
+        );
+    }
+    Ok((INDEX, tensors))
+}
+
+fn shard<'a>(file: &str, bytes: &'a [u8]) -> Result<BTreeMap<String, Tensor<'a>>> {
+    let parsed = SafeTensors::deserialize(bytes).map_err(|problem| Error::file(file, "header", problem))?;
+    parsed
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let dtype = match view.dtype() {
+                safetensors::Dtype::F32 => Dtype::F32,
+                safetensors::Dtype::F16 => Dtype::F16,
+                safetensors::Dtype::BF16 => Dtype::BF16,
+                other => {
+                    let problem = format!("element type {other:?}; supported are F32, F16, BF16");
+                    return Err(Error::file(file, name, problem));
+                }
+            };
+            let tensor = Tensor { dtype, shape: view.shape().to_vec(), bytes: Cow::Borrowed(view.data()) };
+            Ok((name, tensor))
+        })
+        .collect()
+}
+
+fn text(files: &Files, config: &Map<String, Value>, embedded: usize) -> Result<Option<Text>> {
+    let Some(bytes) = files.get(TOKENIZER) else { return Ok(None) };
+    let json = serde_json::from_slice(bytes).map_err(|problem| Error::file(TOKENIZER, "file", problem))?;
+    tokenizer_json::check(&json, embedded)?;
+    drop(json);
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|problem| Error::file(TOKENIZER, "file", problem))?;
+    let (own, map) =
+        (object(files, TOKENIZER_CONFIG)?.unwrap_or_default(), object(files, SPECIAL_TOKENS)?.unwrap_or_default());
+    let (own, map) = (Fields { file: TOKENIZER_CONFIG, object: &own }, Fields { file: SPECIAL_TOKENS, object: &map });
+
+    let mut named = BTreeMap::new();
+    for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
+        let token = match own.read(name, "a token", token_text)? {
+            None => map.read(name, "a token", token_text)?,
+            found => found,
+        };
+        named.extend(token.map(|token| (name.to_owned(), token.to_owned())));
+    }
+    // transformers rebuilds what surrounds a text if, and only if, the configuration speaks of it.
+    let (add_bos, add_eos) = (own.bool("add_bos_token")?, own.bool("add_eos_token")?);
+    if add_bos.is_some() || add_eos.is_some() {
+        let end = |wanted: Option<bool>, name: &str| {
+            let token = named.get(name).filter(|_| wanted == Some(true))?;
+            Some((token.clone(), tokenizer.token_to_id(token)?))
+        };
+        let (first, last) = (end(add_bos, "bos_token"), end(add_eos, "eos_token"));
+        add_ends(&mut tokenizer, first, last)
+            .map_err(|problem| Error::file(TOKENIZER_CONFIG, "add_bos_token", problem))?;
+    }
+
+    let mut stop = Vec::new();
+    let generation = object(files, GENERATION)?.unwrap_or_default();
+    for fields in [Fields { file: GENERATION, object: &generation }, Fields { file: CONFIG, object: config }] {
+        stop.extend(fields.read("eos_token_id", "a token or a list of tokens", ids)?.unwrap_or_default());
+    }
+    let template = match files.get(CHAT_TEMPLATE) {
+        Some(bytes) => Some(std::str::from_utf8(bytes).map_err(|problem| Error::file(CHAT_TEMPLATE, "file", problem))?),
+        None => own.read("chat_template", "a template or a list of templates with a default", template_text)?,
+    };
+    Text::new(Parts {
+        file: TOKENIZER.to_owned(),
+        tokenizer,
+        template: template.map(str::to_owned),
+        named,
+        stop,
+        embedded,
+        files: Some(
+            [TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE]
+                .into_iter()
+                .filter_map(|name| Some((name.to_owned(), files.get(name)?.clone())))
+                .collect(),
+        ),
+    })
+    .map(Some)
+}
+
+/// A token is its text, or an object with its text as `content`.
+fn token_text(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
+/// A template is its text, or one of several `{name, template}`.
+fn template_text(value: &Value) -> Option<&str> {
+    let named = || {
+        let default = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some("default");
+        value.as_array()?.iter().find(default)?.get("template")?.as_str()
+    };
+    value.as_str().or_else(named)
+}
+
+fn ids(value: &Value) -> Option<Vec<u32>> {
+    let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
+    match value.as_array() {
+        Some(list) => list.iter().map(id).collect(),
+        None => Some(vec![id(value)?]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKENIZER_JSON: &str = r#"{"version": "1.0", "added_tokens": [
+        {"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
+        {"id": 1, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "vocab": {"<s>": 0, "</s>": 1, "a": 2, "b": 3, "ab": 4}, "merges": ["a b"]}}"#;
+
+    fn config() -> LlamaConfig {
+        LlamaConfig {
+            vocab_size: 6,
+            hidden_size: 8,
+            intermediate_size: 12,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            num_key_value_heads: 1,
+            head_dim: 4,
+            max_position_embeddings: 64,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            rope_scaling: Some(RopeScaling::Linear { factor: 2.0 }),
+            tie_word_embeddings: false,
+        }
+    }
+
+    /// A whole folder, as [`config_json`], [`Checkpoint::to_safetensors`] and a tokenizer's author write it.
+    fn folder(dtype: Dtype) -> Files {
+        let checkpoint =
+            Checkpoint::random(config(), Dtype::F32, |name, values| values.fill(name.len() as f32)).unwrap();
+        let tokenizer_config = r#"{"bos_token": {"content": "<s>"}, "eos_token": "</s>", "add_bos_token": true,
+            "chat_template": [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "{{ messages[0].content }}"}]}"#;
+        [
+            (CONFIG, config_json(&config(), dtype, None).into_bytes()),
+            (WEIGHTS, checkpoint.to_safetensors(dtype).unwrap()),
+            (TOKENIZER, TOKENIZER_JSON.into()),
+            (TOKENIZER_CONFIG, tokenizer_config.into()),
+            (GENERATION, br#"{"eos_token_id": [5, 1]}"#.to_vec()),
+        ]
+        .map(|(name, bytes)| (name.to_owned(), bytes))
+        .into()
+    }
+
+    fn refusal(files: &Files) -> String {
+        match load(files) {
+            Ok(_) => panic!("a wrong folder was read"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_written_folder_reads_back() {
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
+            let files = folder(dtype);
+            assert!(files.keys().all(|name| wanted(name)));
+            let (checkpoint, text) = load(&files).unwrap();
+            assert_eq!(checkpoint.config, config());
+            let head = &checkpoint.tensors["lm_head.weight"];
+            assert_eq!((head.dtype, head.to_f32()), (dtype, vec!["lm_head.weight".len() as f32; 48]));
+            let text = text.unwrap();
+            assert_eq!((text.raw("abb").unwrap(), text.completion("a").unwrap()), (vec![0, 4, 3], vec![2, 1]));
+            assert_eq!((text.end_of_turn(), text.stop_tokens()), (1, &[1, 5][..]));
+            let said = [crate::text::Message { role: "user".to_owned(), content: "ab".to_owned() }];
+            assert_eq!(text.prompt(&said).unwrap(), [4]);
+        }
+    }
+
+    #[test]
+    fn no_tokenizer_is_no_text() {
+        let mut files = folder(Dtype::F32);
+        files.remove(TOKENIZER);
+        assert!(load(&files).unwrap().1.is_none());
+    }
+
+    #[test]
+    fn shards_are_put_together() {
+        let mut files = folder(Dtype::F32);
+        let whole = files.remove(WEIGHTS).unwrap();
+        let parsed = SafeTensors::deserialize(&whole).unwrap();
+        let mut map = Map::new();
+        for (index, (name, view)) in parsed.tensors().into_iter().enumerate() {
+            let file = format!("model-{index:05}-of-00020.safetensors");
+            files.insert(file.clone(), safetensors::serialize([(&name, view)], None).unwrap());
+            map.insert(name, file.into());
+        }
+        files.insert(INDEX.to_owned(), json!({"weight_map": map}).to_string().into_bytes());
+        assert!(files.keys().all(|name| wanted(name)));
+        assert_eq!(load(&files).unwrap().0.tensors.len(), parsed.len());
+
+        files.remove("model-00003-of-00020.safetensors");
+        assert!(refusal(&files).contains("\"model-00003-of-00020.safetensors\", which is missing"));
+    }
+
+    #[test]
+    fn configurations_of_versions_4_and_5_agree() {
+        let read = |changes: Value| {
+            let mut raw: Map<String, Value> = serde_json::from_str(&config_json(&config(), Dtype::F32, None)).unwrap();
+            for key in ["rope_theta", "rope_scaling", "torch_dtype", "head_dim"] {
+                raw.remove(key);
+            }
+            raw.extend(changes.as_object().unwrap().clone());
+            configuration(&raw).map_err(|error| error.to_string())
+        };
+        let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192});
+        let mut parameters = llama3.clone();
+        parameters["rope_theta"] = json!(500_000.0);
+        let old = read(json!({"rope_theta": 500_000, "rope_scaling": llama3, "torch_dtype": "bfloat16"})).unwrap();
+        let new = read(json!({"rope_parameters": parameters, "dtype": "bfloat16"})).unwrap();
+        assert_eq!(old, new);
+        assert_eq!((old.head_dim, old.rope_theta), (4, 500_000.0));
+        let older = read(json!({"rope_scaling": {"type": "linear", "factor": 2}})).unwrap();
+        assert_eq!((older.rope_scaling, older.rope_theta), (config().rope_scaling, 10_000.0));
+
+        for (change, expected) in [
+            (json!({"model_type": "qwen2"}), "config.json: model_type: \"qwen2\""),
+            (json!({"attention_bias": true}), "attention_bias"),
+            (json!({"mlp_bias": true}), "mlp_bias"),
+            (json!({"hidden_act": "gelu"}), "hidden_act: \"gelu\""),
+            (json!({"hidden_size": "8"}), "hidden_size: \"8\", expected a whole number"),
+            (json!({"hidden_size": -8}), "hidden_size: -8"),
+            (json!({"vocab_size": null}), "vocab_size: missing"),
+            (json!({"quantization_config": {}}), "quantization_config"),
+            (json!({"rope_scaling": {"rope_type": "yarn"}}), "rope_scaling.rope_type: \"yarn\""),
+            (json!({"rope_parameters": {"rope_type": "linear"}}), "rope_parameters.factor: missing"),
+        ] {
+            let message = read(change).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_file_and_field() {
+        let with = |name: &str, bytes: &[u8]| {
+            let mut files = folder(Dtype::F32);
+            files.insert(name.to_owned(), bytes.to_vec());
+            refusal(&files)
+        };
+        assert!(with(CONFIG, b"{").starts_with("config.json: file: "));
+        assert!(with(CONFIG, b"[]").contains("expected a JSON object"));
+        assert!(with(WEIGHTS, &[0xff; 16]).starts_with("model.safetensors: header: "));
+        assert!(with(TOKENIZER, b"{").starts_with("tokenizer.json: file: "));
+        assert!(with(GENERATION, br#"{"eos_token_id": "x"}"#).starts_with("generation_config.json: eos_token_id: "));
+        assert!(with(GENERATION, br#"{"eos_token_id": 6}"#).contains("embeds only 6"));
+        assert!(with(TOKENIZER_CONFIG, br#"{"eos_token": "<end>"}"#).contains("\"<end>\" is not in the vocabulary"));
+        assert!(with(CHAT_TEMPLATE, b"{% for %}").contains("chat_template"));
+        let empty = Files::new();
+        assert!(refusal(&empty).starts_with("config.json: file: missing"));
+
+        let (wide, data) =
+            (json!({"lm_head.weight": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}}).to_string(), [0; 8]);
+        let file = [&(wide.len() as u64).to_le_bytes()[..], wide.as_bytes(), &data].concat();
+        assert!(with(WEIGHTS, &file).contains("lm_head.weight: element type F64"));
+    }
+
+    #[test]
+    fn what_tokenizers_would_panic_on_is_refused() {
+        let with = |key: &str, value: Value| {
+            let mut json: Value = serde_json::from_str(TOKENIZER_JSON).unwrap();
+            json[key] = value;
+            let mut files = folder(Dtype::F32);
+            files.insert(TOKENIZER.to_owned(), json.to_string().into_bytes());
+            refusal(&files)
+        };
+        let model = |changes: Value| {
+            let mut model = json!({"type": "BPE", "vocab": {"<s>": 0, "</s>": 1, "a": 2}, "merges": []});
+            model.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            with("model", model)
+        };
+        assert!(model(json!({"type": "Unigram"})).contains("model.type: \"Unigram\""));
+        assert!(model(json!({"continuing_subword_prefix": "##"})).contains("continuing_subword_prefix"));
+        assert!(model(json!({"dropout": 0.1})).contains("dropout: 0.1"));
+        assert!(model(json!({"vocab": {"a": u32::MAX}})).contains("embeds only 6"));
+        assert!(with("normalizer", json!({"type": "Precompiled", "precompiled_charsmap": 1})).contains("normalizer"));
+        assert!(
+            with("decoder", json!({"type": "Strip", "content": " ", "start": 0, "stop": 1}))
+                .contains("decoder.stop: 1")
+        );
+        let template =
+            |single: Value| json!({"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": {}});
+        let token = json!([{"SpecialToken": {"id": "<s>", "type_id": 0}}]);
+        assert!(with("post_processor", template(token)).contains("\"<s>\", whose ids"));
+        let second = json!([{"Sequence": {"id": "B", "type_id": 0}}]);
+        assert!(with("post_processor", template(second)).contains("names a second"));
+        let twice = json!({"type": "Sequence", "processors": [template(json!([])), template(json!([]))]});
+        assert!(with("post_processor", twice).contains("more than one"));
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused_at_every_length() {
+        let files = folder(Dtype::BF16);
+        for name in [CONFIG, WEIGHTS, TOKENIZER] {
+            for len in 0..files[name].trim_ascii_end().len() {
+                let mut short = files.clone();
+                short.insert(name.to_owned(), files[name][..len].to_vec());
+                assert!(refusal(&short).starts_with(name), "{name} at {len}");
+            }
+        }
+    }
+}

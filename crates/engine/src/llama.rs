@@ -1,0 +1,480 @@
+//! The model: a Llama-family decoder over a [`Backend`], forward and backward, written once.
+
+use std::collections::BTreeMap;
+
+use cream_core::philox::{Stream, normals, prompt_hash};
+use half::{bf16, f16};
+
+use crate::adapter::{Adapter, Linear};
+use crate::backend::{Backend, Heads};
+use crate::batch::Batch;
+use crate::checkpoint::Checkpoint;
+use crate::config::LlamaConfig;
+use crate::error::{Error, Result};
+use crate::matrix::{Lora, Matrix, MatrixData};
+use crate::tensor::{Dtype, Tensor};
+use crate::train::{BlockGradients, Gradients};
+
+/// Weights of a model on a device.
+#[derive(Debug)]
+pub struct Llama<B: Backend> {
+    backend: B,
+    config: LlamaConfig,
+    /// `[V, D]`; also the head where the two are tied.
+    pub(crate) embedding: Matrix<B>,
+    pub(crate) blocks: Vec<Block<B>>,
+    /// `[D]`
+    pub(crate) norm: B::Buffer,
+    /// `[V, D]`
+    pub(crate) head: Option<Matrix<B>>,
+    /// `[E / 2]`
+    frequencies: B::Buffer,
+}
+
+/// Weights of one decoder block.
+#[derive(Debug)]
+pub(crate) struct Block<B: Backend> {
+    /// `[D]`
+    pub(crate) attention_norm: B::Buffer,
+    /// `[D]`
+    pub(crate) mlp_norm: B::Buffer,
+    /// In the order of [`Linear::ALL`].
+    pub(crate) linears: [Matrix<B>; 7],
+}
+
+/// Where the rows of one forward pass lie.
+pub(crate) struct Rows<B: Backend> {
+    pub(crate) positions: B::Indices,
+    pub(crate) plan: B::Plan,
+    /// T
+    pub(crate) count: usize,
+}
+
+/// Keys and values of one block kept from earlier passes, `[rows, K * E]` each.
+#[derive(Debug)]
+pub(crate) struct BlockCache<B: Backend> {
+    pub(crate) keys: B::Buffer,
+    pub(crate) values: B::Buffer,
+}
+
+/// What the backward pass of one block needs from its forward pass.
+pub(crate) struct BlockActivations<B: Backend> {
+    /// `[T, H * E]`, rotated
+    q: B::Buffer,
+    /// `[T, K * E]`, rotated
+    k: B::Buffer,
+    /// `[T, K * E]`
+    v: B::Buffer,
+    /// `[T, H * E]`
+    attended: B::Buffer,
+    /// `[T, H]`
+    lse: B::Buffer,
+    /// Residual stream between attention and MLP, `[T, D]`
+    middle: B::Buffer,
+    /// `[T, F]`
+    gate: B::Buffer,
+    /// `[T, F]`
+    up: B::Buffer,
+}
+
+/// A forward pass kept for its backward pass.
+pub(crate) struct Tape<B: Backend> {
+    rows: Rows<B>,
+    tokens: B::Indices,
+    head_rows: B::Indices,
+    targets: B::Indices,
+    /// Input of each block, `[T, D]`, and its activations unless they are to be computed again.
+    blocks: Vec<(B::Buffer, Option<BlockActivations<B>>)>,
+    /// Rows that meet the head, before and after the last norm, `[n, D]`.
+    last: B::Buffer,
+    normed: B::Buffer,
+    /// `[n]`
+    lse: B::Buffer,
+}
+
+impl<B: Backend> Llama<B> {
+    /// Puts a checkpoint on the device: as its file packs it, or as f32 where the weights themselves are `trainable`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape than the config says.
+    pub fn new(backend: B, checkpoint: &Checkpoint<'_>, trainable: bool) -> Result<Self> {
+        let config = checkpoint.config.clone();
+        let matrix = |name: &str, [rows, cols]: [usize; 2]| -> Result<Matrix<B>> {
+            let tensor = checkpoint.tensor(name, &[rows, cols])?;
+            Ok(if trainable {
+                Matrix::dense(backend.upload(&tensor.to_f32()), rows, cols)
+            } else {
+                Matrix::stored(&backend, tensor)
+            })
+        };
+        let vector = |name: &str| -> Result<B::Buffer> {
+            Ok(backend.upload(&checkpoint.tensor(name, &[config.hidden_size])?.to_f32()))
+        };
+        let table = [config.vocab_size, config.hidden_size];
+        let mut blocks = Vec::with_capacity(config.num_hidden_layers);
+        for layer in 0..config.num_hidden_layers {
+            let mut linears = Vec::with_capacity(7);
+            for linear in Linear::ALL {
+                linears.push(matrix(&linear.weight_name(layer), linear.shape(&config))?);
+            }
+            let [attention, mlp] = norm_names(layer);
+            blocks.push(Block {
+                attention_norm: vector(&attention)?,
+                mlp_norm: vector(&mlp)?,
+                linears: linears.try_into().expect("one for each of Linear::ALL"),
+            });
+        }
+        Ok(Llama {
+            embedding: matrix("model.embed_tokens.weight", table)?,
+            blocks,
+            norm: vector("model.norm.weight")?,
+            head: (!config.tie_word_embeddings).then(|| matrix("lm_head.weight", table)).transpose()?,
+            frequencies: backend.upload(&config.rope_frequencies()),
+            backend,
+            config,
+        })
+    }
+
+    /// A model with random weights (normal, standard deviation 0.02), for benches: only its shape means anything.
+    ///
+    /// # Errors
+    /// A `dtype` other than F32, F16 and BF16.
+    pub fn random(backend: B, config: LlamaConfig, dtype: Dtype, seed: u64) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        for (name, shape) in config.tensor_shapes() {
+            let mut values = vec![1.0; shape.iter().product()];
+            if shape.len() == 2 {
+                let name = prompt_hash(name.as_bytes());
+                for (i, four) in values.chunks_mut(4).enumerate() {
+                    let normals = normals(Stream::at(seed, name, 0, i as u32).random());
+                    four.iter_mut().zip(normals).for_each(|(value, normal)| *value = 0.02 * normal);
+                }
+            }
+            let bytes: Vec<u8> = match dtype {
+                Dtype::F32 => bytemuck::cast_slice(&values).to_vec(),
+                Dtype::F16 => values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
+                Dtype::BF16 => values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect(),
+                other => return Err(Error::Request(format!("random weights as {other:?}, expected F32, F16 or BF16"))),
+            };
+            tensors.insert(name, Tensor { dtype, shape, bytes: bytes.into() });
+        }
+        let checkpoint = Checkpoint::new("random weights", config, tensors)?;
+        Llama::new(backend, &checkpoint, false)
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
+    }
+
+    /// The device it lies on.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// Log-probability of every completion token of the batch under the model with `adapter`, in the order of
+    /// [`Batch::targets`].
+    ///
+    /// # Errors
+    /// A device that was lost.
+    pub async fn token_logps(&self, adapter: Option<&Adapter<B>>, batch: &Batch) -> Result<Vec<f32>> {
+        let (rows, mut x) = self.enter(batch);
+        for layer in 0..self.blocks.len() {
+            x = self.block(layer, &x, &rows, adapter, None).0;
+        }
+        let head_rows = self.backend.indices(&batch.head_rows);
+        let (_, normed) = self.leave(x, batch.rows(), &head_rows, batch.head_rows.len());
+        let (logps, _) = self.head_logps(&normed, &self.backend.indices(&batch.targets), batch.targets.len());
+        self.backend.read(&logps).await
+    }
+
+    /// As [`Llama::token_logps`], keeping what [`Llama::backward`] needs. With `recompute` only each block's input is
+    /// kept (4·T·D bytes a block instead of about 10 times as many) and its activations are computed twice.
+    pub(crate) fn forward(
+        &self,
+        adapter: Option<&Adapter<B>>,
+        batch: &Batch,
+        recompute: bool,
+    ) -> (Tape<B>, B::Buffer) {
+        let (rows, mut x) = self.enter(batch);
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for layer in 0..self.blocks.len() {
+            let (y, activations) = self.block(layer, &x, &rows, adapter, None);
+            blocks.push((x, (!recompute).then_some(activations)));
+            x = y;
+        }
+        let (tokens, targets) = (self.backend.indices(&batch.tokens), self.backend.indices(&batch.targets));
+        let head_rows = self.backend.indices(&batch.head_rows);
+        let (last, normed) = self.leave(x, batch.rows(), &head_rows, batch.head_rows.len());
+        let (logps, lse) = self.head_logps(&normed, &targets, batch.targets.len());
+        (Tape { rows, tokens, head_rows, targets, blocks, last, normed, lse }, logps)
+    }
+
+    /// Adds to `gradients` the gradient of `sum of d_logps[i] * logps[i]`; `d_logps` `[n]`.
+    pub(crate) fn backward(
+        &self,
+        adapter: Option<&Adapter<B>>,
+        tape: Tape<B>,
+        d_logps: &[f32],
+        gradients: &mut Gradients<B>,
+    ) {
+        let (backend, width) = (&self.backend, self.config.hidden_size);
+        let scored = d_logps.len();
+        let d_logps = backend.upload(d_logps);
+        let mut d_normed = backend.buffer(scored * width);
+        let d_head = gradients.head.as_mut().or(gradients.embedding.as_mut());
+        backend.token_logps_backward(
+            &tape.normed,
+            self.head(),
+            &tape.targets,
+            &tape.lse,
+            &d_logps,
+            &mut d_normed,
+            d_head,
+        );
+        let mut d_last = backend.zeros(scored * width);
+        let eps = self.config.rms_norm_eps;
+        backend.rms_norm_backward(&tape.last, &self.norm, eps, &d_normed, &mut d_last, gradients.norm.as_mut());
+        let mut d_x = backend.zeros(tape.rows.count * width);
+        backend.embed_backward(&d_last, &tape.head_rows, &mut d_x);
+        for (layer, (x, activations)) in tape.blocks.into_iter().enumerate().rev() {
+            let activations = activations.unwrap_or_else(|| self.block(layer, &x, &tape.rows, adapter, None).1);
+            self.block_backward(layer, &x, activations, &tape.rows, adapter, &mut d_x, &mut gradients.blocks[layer]);
+        }
+        if let Some(d_embedding) = &mut gradients.embedding {
+            backend.embed_backward(&d_x, &tape.tokens, d_embedding);
+        }
+    }
+
+    fn enter(&self, batch: &Batch) -> (Rows<B>, B::Buffer) {
+        let rows = Rows {
+            positions: self.backend.indices(&batch.positions),
+            plan: self.backend.plan(&batch.segments),
+            count: batch.rows(),
+        };
+        let x = self.embed(&self.backend.indices(&batch.tokens), rows.count);
+        (rows, x)
+    }
+
+    pub(crate) fn embed(&self, tokens: &B::Indices, count: usize) -> B::Buffer {
+        let mut x = self.backend.buffer(count * self.config.hidden_size);
+        self.backend.embed(&self.embedding, tokens, &mut x);
+        x
+    }
+
+    /// Gathers the rows that meet the head: before and after the last norm, `[n, D]`.
+    pub(crate) fn leave(&self, x: B::Buffer, rows: usize, head_rows: &B::Indices, count: usize) -> (B::Buffer, B::Buffer) {
+        let width = self.config.hidden_size;
+        let x = Matrix::dense(x, rows, width);
+        let mut last = self.backend.buffer(count * width);
+        self.backend.embed(&x, head_rows, &mut last);
+        let normed = self.normed(&last, &self.norm, count);
+        (last, normed)
+    }
+
+    fn head_logps(&self, normed: &B::Buffer, targets: &B::Indices, count: usize) -> (B::Buffer, B::Buffer) {
+        let (mut logps, mut lse) = (self.backend.buffer(count), self.backend.buffer(count));
+        self.backend.token_logps(normed, self.head(), targets, &mut logps, &mut lse);
+        (logps, lse)
+    }
+
+    pub(crate) fn head(&self) -> &Matrix<B> {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    fn normed(&self, x: &B::Buffer, weight: &B::Buffer, count: usize) -> B::Buffer {
+        let mut out = self.backend.buffer(count * self.config.hidden_size);
+        self.backend.rms_norm(x, weight, self.config.rms_norm_eps, &mut out);
+        out
+    }
+
+    fn heads(&self) -> Heads {
+        Heads {
+            query: self.config.num_attention_heads,
+            key_value: self.config.num_key_value_heads,
+            dim: self.config.head_dim,
+        }
+    }
+
+    /// One decoder block: its output, and what its backward pass needs. With a `cache`, keys and values go to the
+    /// given rows of it, and attention reads them there.
+    pub(crate) fn block(
+        &self,
+        layer: usize,
+        x: &B::Buffer,
+        rows: &Rows<B>,
+        adapter: Option<&Adapter<B>>,
+        cache: Option<(&mut BlockCache<B>, &B::Indices)>,
+    ) -> (B::Buffer, BlockActivations<B>) {
+        let (backend, block, count, heads) = (&self.backend, &self.blocks[layer], rows.count, self.heads());
+        let linear = |linear: Linear, x: &B::Buffer| {
+            let weight = &block.linears[linear as usize];
+            let mut out = backend.buffer(count * weight.rows());
+            backend.linear(x, weight, lora(adapter, layer, linear), false, &mut out);
+            out
+        };
+        let h = self.normed(x, &block.attention_norm, count);
+        let (mut q, mut k, v) = (linear(Linear::QProj, &h), linear(Linear::KProj, &h), linear(Linear::VProj, &h));
+        backend.rope(&mut q, &rows.positions, &self.frequencies, false);
+        backend.rope(&mut k, &rows.positions, &self.frequencies, false);
+        let mut attended = backend.buffer(count * heads.query * heads.dim);
+        let mut lse = backend.buffer(count * heads.query);
+        match cache {
+            Some((cache, at)) => {
+                backend.store_rows(&k, at, &mut cache.keys);
+                backend.store_rows(&v, at, &mut cache.values);
+                backend.attention(&q, &cache.keys, &cache.values, &rows.plan, heads, &mut attended, &mut lse);
+            }
+            None => backend.attention(&q, &k, &v, &rows.plan, heads, &mut attended, &mut lse),
+        }
+        let add_linear = |linear: Linear, residual: &B::Buffer, x: &B::Buffer| {
+            let mut out = backend.duplicate(residual);
+            let weight = &block.linears[linear as usize];
+            backend.linear(x, weight, lora(adapter, layer, linear), true, &mut out);
+            out
+        };
+        let middle = add_linear(Linear::OProj, x, &attended);
+        let h = self.normed(&middle, &block.mlp_norm, count);
+        let (gate, up) = (linear(Linear::GateProj, &h), linear(Linear::UpProj, &h));
+        let y = add_linear(Linear::DownProj, &middle, &self.activated(&gate, &up, count));
+        (y, BlockActivations { q, k, v, attended, lse, middle, gate, up })
+    }
+
+    fn activated(&self, gate: &B::Buffer, up: &B::Buffer, count: usize) -> B::Buffer {
+        let mut out = self.backend.buffer(count * self.config.intermediate_size);
+        self.backend.swiglu(gate, up, &mut out);
+        out
+    }
+
+    /// Turns `d`, the gradient with respect to the block's output, into that with respect to its input.
+    #[allow(clippy::too_many_arguments, reason = "forward's arguments and the gradient")]
+    fn block_backward(
+        &self,
+        layer: usize,
+        x: &B::Buffer,
+        activations: BlockActivations<B>,
+        rows: &Rows<B>,
+        adapter: Option<&Adapter<B>>,
+        d: &mut B::Buffer,
+        gradients: &mut BlockGradients<B>,
+    ) {
+        let (backend, block, count, heads) = (&self.backend, &self.blocks[layer], rows.count, self.heads());
+        let BlockActivations { q, k, v, attended, lse, middle, gate, up } = activations;
+        let eps = self.config.rms_norm_eps;
+        let BlockGradients { attention_norm, mlp_norm, linears } = gradients;
+        let mut linear = |which: Linear, x: &B::Buffer, d_out: &B::Buffer, accumulate: bool, d_x: &mut B::Buffer| {
+            let (weight, pair) = (&block.linears[which as usize], lora(adapter, layer, which));
+            let gradient = linears[which as usize].as_target();
+            backend.linear_backward(x, weight, pair, d_out, accumulate, d_x, gradient);
+        };
+
+        let d_act = &mut backend.buffer(count * self.config.intermediate_size);
+        linear(Linear::DownProj, &self.activated(&gate, &up, count), d, false, d_act);
+        let d_gate = &mut backend.buffer(count * self.config.intermediate_size);
+        let d_up = &mut backend.buffer(count * self.config.intermediate_size);
+        backend.swiglu_backward(&gate, &up, d_act, d_gate, d_up);
+        let d_h = &mut backend.buffer(count * self.config.hidden_size);
+        let h = self.normed(&middle, &block.mlp_norm, count);
+        linear(Linear::GateProj, &h, d_gate, false, d_h);
+        linear(Linear::UpProj, &h, d_up, true, d_h);
+        backend.rms_norm_backward(&middle, &block.mlp_norm, eps, d_h, d, mlp_norm.as_mut());
+
+        let d_attended = &mut backend.buffer(count * heads.query * heads.dim);
+        linear(Linear::OProj, &attended, d, false, d_attended);
+        let d_q = &mut backend.buffer(count * heads.query * heads.dim);
+        let d_k = &mut backend.buffer(count * heads.key_value * heads.dim);
+        let d_v = &mut backend.buffer(count * heads.key_value * heads.dim);
+        backend.attention_backward(
+            &q, &k, &v, &attended, &lse, d_attended, &rows.plan, heads, d_q, d_k, d_v,
+        );
+        backend.rope(d_q, &rows.positions, &self.frequencies, true);
+        backend.rope(d_k, &rows.positions, &self.frequencies, true);
+        let h = self.normed(x, &block.attention_norm, count);
+        linear(Linear::QProj, &h, d_q, false, d_h);
+        linear(Linear::KProj, &h, d_k, true, d_h);
+        linear(Linear::VProj, &h, d_v, true, d_h);
+        backend.rms_norm_backward(x, &block.attention_norm, eps, d_h, d, attention_norm.as_mut());
+    }
+
+    /// All weights, those that are packed as `None`: embedding, blocks (norms, then linears), last norm, head.
+    pub(crate) fn parameters_mut(&mut self) -> Vec<(String, Option<&mut B::Buffer>)> {
+        let mut out = vec![("model.embed_tokens.weight".to_string(), self.embedding.dense_mut())];
+        for (layer, block) in self.blocks.iter_mut().enumerate() {
+            let [attention, mlp] = norm_names(layer);
+            out.extend([(attention, Some(&mut block.attention_norm)), (mlp, Some(&mut block.mlp_norm))]);
+            let linears = Linear::ALL.into_iter().zip(&mut block.linears);
+            out.extend(linears.map(|(linear, weight)| (linear.weight_name(layer), weight.dense_mut())));
+        }
+        out.push(("model.norm.weight".into(), Some(&mut self.norm)));
+        out.extend(self.head.as_mut().map(|head| ("lm_head.weight".to_string(), head.dense_mut())));
+        out
+    }
+
+    /// Logits of the token after `tokens`, `[V]`.
+    #[cfg(test)]
+    pub(crate) async fn last_logits(&self, tokens: &[u32]) -> Result<Vec<f32>> {
+        let group = crate::batch::Group { prompt: tokens.to_vec(), completions: vec![vec![0]] };
+        let batch = Batch::new(&[group], self.config.vocab_size)?;
+        let (rows, mut x) = self.enter(&batch);
+        for layer in 0..self.blocks.len() {
+            x = self.block(layer, &x, &rows, None, None).0;
+        }
+        let (_, normed) = self.leave(x, rows.count, &self.backend.indices(&batch.head_rows), 1);
+        let mut logits = self.backend.buffer(self.config.vocab_size);
+        self.backend.matmul(&normed, self.head(), 1.0, false, &mut logits);
+        self.backend.read(&logits).await
+    }
+
+    /// Every weight as f32 under its Hugging Face name, with its shape; `adapter`, if given, is added in
+    /// (`W + scale * B · A`): for export, not for scoring.
+    ///
+    /// # Errors
+    /// A device that was lost.
+    pub async fn tensors(&self, adapter: Option<&Adapter<B>>) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+        let mut out = vec![self.table("model.embed_tokens.weight", &self.embedding).await?];
+        for (layer, block) in self.blocks.iter().enumerate() {
+            for linear in Linear::ALL {
+                let weight = &block.linears[linear as usize];
+                let mut values = self.dense(weight, lora(adapter, layer, linear)).await?;
+                out.push((linear.weight_name(layer), vec![weight.rows(), weight.cols()], std::mem::take(&mut values)));
+            }
+            let [attention, mlp] = norm_names(layer);
+            out.push(self.vector(attention, &block.attention_norm).await?);
+            out.push(self.vector(mlp, &block.mlp_norm).await?);
+        }
+        out.push(self.vector("model.norm.weight".into(), &self.norm).await?);
+        if let Some(head) = &self.head {
+            out.push(self.table("lm_head.weight", head).await?);
+        }
+        Ok(out)
+    }
+
+    async fn table(&self, name: &str, matrix: &Matrix<B>) -> Result<(String, Vec<usize>, Vec<f32>)> {
+        Ok((name.into(), vec![matrix.rows(), matrix.cols()], self.dense(matrix, None).await?))
+    }
+
+    async fn vector(&self, name: String, buffer: &B::Buffer) -> Result<(String, Vec<usize>, Vec<f32>)> {
+        Ok((name, vec![self.config.hidden_size], self.backend.read(buffer).await?))
+    }
+
+    /// A matrix as f32, `[rows, cols]`: its rows are looked up as an embedding's are.
+    async fn dense(&self, matrix: &Matrix<B>, lora: Option<&Lora<B>>) -> Result<Vec<f32>> {
+        let all: Vec<u32> = (0..matrix.rows() as u32).collect();
+        let mut out = self.backend.buffer(matrix.rows() * matrix.cols());
+        self.backend.embed(matrix, &self.backend.indices(&all), &mut out);
+        if let Some(Lora { a, b, scale }) = lora {
+            let MatrixData::Dense(b) = b.data() else { return Err(Error::Request("a packed adapter".into())) };
+            self.backend.matmul_backward_input(b, a, *scale, true, &mut out);
+        }
+        self.backend.read(&out).await
+    }
+}
+
+fn lora<B: Backend>(adapter: Option<&Adapter<B>>, layer: usize, linear: Linear) -> Option<&Lora<B>> {
+    adapter.and_then(|adapter| adapter.get(layer, linear))
+}
+
+/// Names of a block's norms: before attention, before the MLP.
+fn norm_names(layer: usize) -> [String; 2] {
+    ["input_layernorm", "post_attention_layernorm"].map(|which| format!("model.layers.{layer}.{which}.weight"))
+}

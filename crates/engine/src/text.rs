@@ -1,0 +1,213 @@
+//! Text to tokens and back, as a model's own files say: tokenizer, special tokens, chat template.
+
+mod clock;
+mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use tokenizers::Tokenizer;
+use tokenizers::processors::template::TemplateProcessing;
+
+use crate::error::{Error, Result};
+use template::Template;
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+/// Tokenizer and chat template of one model.
+#[derive(Debug)]
+pub struct Text {
+    file: String,
+    tokenizer: Tokenizer,
+    template: Option<Template>,
+    named: BTreeMap<String, String>,
+    vocab_size: usize,
+    end_of_turn: u32,
+    stop: Vec<u32>,
+    files: Option<Vec<(String, Vec<u8>)>>,
+}
+
+/// What a reader of model files found for a [`Text`].
+pub(crate) struct Parts {
+    /// File that messages name.
+    pub(crate) file: String,
+    pub(crate) tokenizer: Tokenizer,
+    /// The chat template's source.
+    pub(crate) template: Option<String>,
+    /// `bos_token`, `eos_token` and the like with their text, as templates see them.
+    pub(crate) named: BTreeMap<String, String>,
+    /// Tokens that end a completion, the most likely end of a turn first.
+    pub(crate) stop: Vec<u32>,
+    /// How many tokens the model embeds.
+    pub(crate) embedded: usize,
+    /// The files these parts came from, where they are files that transformers reads.
+    pub(crate) files: Option<Vec<(String, Vec<u8>)>>,
+}
+
+impl Text {
+    pub(crate) fn new(parts: Parts) -> Result<Self> {
+        let Parts { file, mut tokenizer, template, named, mut stop, embedded, files } = parts;
+        // Neither is part of a model: transformers too sets them per call.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|problem| Error::file(&file, "truncation", problem))?;
+        let vocab_size = tokenizer.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
+        if vocab_size > embedded {
+            let problem = format!("{vocab_size} tokens, but the model embeds only {embedded}");
+            return Err(Error::file(&file, "vocabulary", problem));
+        }
+        if let Some(name) = ["bos_token", "eos_token"]
+            .into_iter()
+            .find(|&name| named.get(name).is_some_and(|token| tokenizer.token_to_id(token).is_none()))
+        {
+            return Err(Error::file(&file, name, format_args!("{:?} is not in the vocabulary", named[name])));
+        }
+        if let Some(id) = stop.iter().find(|&&id| id as usize >= embedded) {
+            return Err(Error::file(&file, "eos_token_id", format_args!("{id}, but the model embeds only {embedded}")));
+        }
+        let template = template.map(|source| Template::new(&file, source)).transpose()?;
+        let eos = named.get("eos_token").and_then(|token| tokenizer.token_to_id(token));
+        stop.extend(eos);
+        let mut text = Text { file, tokenizer, template, named, vocab_size, end_of_turn: 0, stop, files };
+        text.end_of_turn = match text.end_of_turn_in_template().or(eos).or(text.stop.first().copied()) {
+            Some(token) => token,
+            None => return Err(Error::file(&text.file, "eos_token", "missing, and no chat template writes one")),
+        };
+        text.stop.push(text.end_of_turn);
+        text.stop = BTreeSet::from_iter(text.stop).into_iter().collect();
+        Ok(text)
+    }
+
+    /// The special token that the chat template writes after what the assistant says.
+    fn end_of_turn_in_template(&self) -> Option<u32> {
+        const SAID: &str = "Yes";
+        let turn = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+        let rendered = self.render(&[turn("user", "Well?"), turn("assistant", SAID)], false).ok()?;
+        let after = &rendered[rendered.rfind(SAID)? + SAID.len()..];
+        let special = self.tokenizer.get_added_tokens_decoder();
+        self.encode(after, false).ok()?.into_iter().find(|id| special.get(id).is_some_and(|token| token.special))
+    }
+
+    /// Tokens of a conversation up to where the assistant speaks next, through the chat template.
+    ///
+    /// As transformers' `apply_chat_template(messages, add_generation_prompt=True)`: only the template puts a bos.
+    pub fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        self.encode(&self.render(messages, true)?, false)
+    }
+
+    /// The text that the chat template makes of a conversation.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        match &self.template {
+            Some(template) => template.render(messages, &self.named, add_generation_prompt),
+            None => {
+                Err(Error::Request(format!("{}: the model has no chat template; give prompts as raw text", self.file)))
+            }
+        }
+    }
+
+    /// Tokens of a text, with the special tokens (bos) that the tokenizer itself puts around one.
+    pub fn raw(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode(text, true)
+    }
+
+    /// Tokens of what an assistant says, and the end of its turn.
+    pub fn completion(&self, text: &str) -> Result<Vec<u32>> {
+        let mut tokens = self.encode(text, false)?;
+        tokens.push(self.end_of_turn);
+        Ok(tokens)
+    }
+
+    /// The text of tokens, special ones left out.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.tokenizer.decode(tokens, true).map_err(|problem| Error::Request(format!("{}: {problem}", self.file)))
+    }
+
+    /// The token that ends an assistant's turn: the one the chat template writes there, else the end of text.
+    pub fn end_of_turn(&self) -> u32 {
+        self.end_of_turn
+    }
+
+    /// All tokens that end a completion, ascending: end of turn, end of text, and what `generation_config.json` lists.
+    pub fn stop_tokens(&self) -> &[u32] {
+        &self.stop
+    }
+
+    /// Whether [`Text::prompt`] can serve.
+    pub fn has_chat_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// One more than the largest token; a model may embed more.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// Id of `bos_token`, `eos_token`, `pad_token` or `unk_token`, if the model names one.
+    pub fn named_token(&self, name: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(self.named.get(name)?)
+    }
+
+    /// Sets the clock that templates with `strftime_now` read, in seconds since 1970 of local time.
+    ///
+    /// Without it such templates fall back to a date of their own, and prompts do not change from day to day.
+    pub fn set_clock(&mut self, seconds: i64) {
+        if let Some(template) = &mut self.template {
+            template.set_clock(seconds);
+        }
+    }
+
+    /// Names and contents of the files from which transformers loads this tokenizer and template.
+    pub fn files(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        if let Some(files) = &self.files {
+            return Ok(files.clone());
+        }
+        let failed = |problem: &dyn std::fmt::Display| Error::file(&self.file, "tokenizer", problem);
+        let tokenizer = self.tokenizer.to_string(false).map_err(|problem| failed(&problem))?;
+        let mut config = serde_json::json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": false,
+        });
+        for (name, token) in &self.named {
+            config[name] = token.as_str().into();
+        }
+        let config = serde_json::to_vec_pretty(&config).map_err(|problem| failed(&problem))?;
+        let mut files =
+            vec![("tokenizer.json".to_owned(), tokenizer.into_bytes()), ("tokenizer_config.json".to_owned(), config)];
+        if let Some(template) = &self.template {
+            files.push(("chat_template.jinja".to_owned(), template.source().as_bytes().to_vec()));
+        }
+        Ok(files)
+    }
+
+    fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        match self.tokenizer.encode_fast(text, add_special_tokens) {
+            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
+            Err(problem) => Err(Error::Request(format!("{}: {problem}", self.file))),
+        }
+    }
+}
+
+/// Makes `tokenizer` put `first` before and `last` after every raw text, each a token's text and id, and nothing else.
+pub(crate) fn add_ends(
+    tokenizer: &mut Tokenizer,
+    first: Option<(String, u32)>,
+    last: Option<(String, u32)>,
+) -> std::result::Result<(), String> {
+    let end = |token: &Option<(String, u32)>| token.iter().map(|(text, _)| text.clone()).collect::<Vec<_>>();
+    let single = [end(&first), vec!["$A".to_owned()], end(&last)].concat();
+    let pair = [&single[..], &["$B:1".to_owned()]].concat();
+    let processor = TemplateProcessing::builder()
+        .try_single(single)?
+        .try_pair(pair)?
+        .special_tokens(first.into_iter().chain(last).collect::<Vec<_>>())
+        .build()
+        .map_err(|problem| problem.to_string())?;
+    tokenizer.with_post_processor(Some(processor));
+    Ok(())
+}

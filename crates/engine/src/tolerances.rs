@@ -1,0 +1,17 @@
+//! Every tolerance of this crate's tests.
+
+/// Log-probs, logits, losses and rewards in f32 against torch in f64, relative, absolute below 1.
+pub(crate) const GOLDEN: f64 = 1e-4;
+
+/// Gradients in f32 against torch autograd in f64: norm of the difference over the norm.
+pub(crate) const GOLDEN_GRADIENT: f64 = 1e-3;
+
+/// The same computation laid out otherwise (packed, shared, cached), relative, absolute below 1: sums in f32 in
+/// another order.
+pub(crate) const LAYOUT: f64 = 2e-5;
+
+/// Step of a central difference: rounding in f32 (1e-7 / step) and curvature (step²) balance near it.
+pub(crate) const DIFFERENCE_STEP: f32 = 1e-2;
+
+/// A directional derivative against a central difference in f32, relative, absolute below 1.
+pub(crate) const DIFFERENCE: f64 = 5e-3;

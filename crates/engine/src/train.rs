@@ -1,0 +1,267 @@
+//! Training: gradients, AdamW and its schedule, over an adapter or over all weights.
+
+use std::collections::BTreeMap;
+
+use safetensors::{SafeTensors, tensor::TensorView};
+
+use crate::adapter::{Adapter, Linear};
+use crate::backend::{AdamW, Backend, LinearGradient, Parameter};
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::llama::Llama;
+
+/// One f32 buffer for each thing that a backward pass fills.
+pub(crate) struct Gradients<B: Backend> {
+    /// `[V, D]`; also the head's where the two are tied.
+    pub(crate) embedding: Option<B::Buffer>,
+    /// `[V, D]`
+    pub(crate) head: Option<B::Buffer>,
+    /// `[D]`
+    pub(crate) norm: Option<B::Buffer>,
+    pub(crate) blocks: Vec<BlockGradients<B>>,
+}
+
+/// Gradients within one block.
+pub(crate) struct BlockGradients<B: Backend> {
+    pub(crate) attention_norm: Option<B::Buffer>,
+    pub(crate) mlp_norm: Option<B::Buffer>,
+    pub(crate) linears: [OwnGradient<B>; 7],
+}
+
+/// Owned twin of [`LinearGradient`].
+pub(crate) enum OwnGradient<B: Backend> {
+    Frozen,
+    Lora { a: B::Buffer, b: B::Buffer },
+    Weight(B::Buffer),
+}
+
+impl<B: Backend> OwnGradient<B> {
+    pub(crate) fn as_target(&mut self) -> LinearGradient<'_, B> {
+        match self {
+            OwnGradient::Frozen => LinearGradient::Frozen,
+            OwnGradient::Lora { a, b } => LinearGradient::Lora { a, b },
+            OwnGradient::Weight(weight) => LinearGradient::Weight(weight),
+        }
+    }
+}
+
+impl<B: Backend> Gradients<B> {
+    /// Zeros for everything that is trained: the pairs of `adapter`, or without one all weights of `model`.
+    fn zeros(model: &Llama<B>, adapter: Option<&Adapter<B>>) -> Self {
+        let (backend, config) = (model.backend(), model.config());
+        let all = adapter.is_none();
+        let when = |trained: bool, len: usize| trained.then(|| backend.zeros(len));
+        let table = config.vocab_size * config.hidden_size;
+        let block = |layer: usize| BlockGradients {
+            attention_norm: when(all, config.hidden_size),
+            mlp_norm: when(all, config.hidden_size),
+            linears: Linear::ALL.map(|linear| match adapter.map(|adapter| adapter.get(layer, linear)) {
+                None => OwnGradient::Weight(backend.zeros(linear.shape(config).iter().product())),
+                Some(None) => OwnGradient::Frozen,
+                Some(Some(pair)) => OwnGradient::Lora {
+                    a: backend.zeros(pair.a.rows() * pair.a.cols()),
+                    b: backend.zeros(pair.b.rows() * pair.b.cols()),
+                },
+            }),
+        };
+        Gradients {
+            embedding: when(all, table),
+            head: when(all && !config.tie_word_embeddings, table),
+            norm: when(all, config.hidden_size),
+            blocks: (0..config.num_hidden_layers).map(block).collect(),
+        }
+    }
+
+    /// All buffers, in the order of [`parameters`].
+    fn buffers(&self) -> Vec<&B::Buffer> {
+        let mut out: Vec<&B::Buffer> = self.embedding.iter().collect();
+        for block in &self.blocks {
+            out.extend(block.attention_norm.iter().chain(&block.mlp_norm));
+            for linear in &block.linears {
+                match linear {
+                    OwnGradient::Frozen => {}
+                    OwnGradient::Lora { a, b } => out.extend([a, b]),
+                    OwnGradient::Weight(weight) => out.push(weight),
+                }
+            }
+        }
+        out.extend(self.norm.iter().chain(&self.head));
+        out
+    }
+}
+
+/// What is trained, by name: the pairs of the adapter or, without one, all weights.
+fn parameters<'a, B: Backend>(
+    model: &'a mut Llama<B>,
+    adapter: Option<&'a mut Adapter<B>>,
+) -> Result<Vec<(String, &'a mut B::Buffer)>> {
+    let named = match adapter {
+        Some(adapter) => adapter.parameters_mut(),
+        None => model.parameters_mut(),
+    };
+    let packed = |name: &str| Error::Request(format!("{name} is packed, expected a model loaded as trainable"));
+    let dense = |(name, buffer): (String, Option<_>)| buffer.ok_or_else(|| packed(&name)).map(|b| (name, b));
+    named.into_iter().map(dense).collect()
+}
+
+/// Gradients and AdamW's moments of an adapter, or of all weights of a model.
+pub struct Trainer<B: Backend> {
+    options: AdamW,
+    recompute: bool,
+    gradients: Gradients<B>,
+    /// First and second moment of each parameter.
+    moments: Vec<[B::Buffer; 2]>,
+    step: u32,
+}
+
+impl<B: Backend> Trainer<B> {
+    /// A trainer for `adapter` or, without one, for all weights of `model`, which must have been loaded as trainable.
+    /// With `recompute`, activations inside blocks are computed again in the backward pass instead of being kept.
+    pub fn new(model: &Llama<B>, adapter: Option<&Adapter<B>>, options: AdamW, recompute: bool) -> Self {
+        let backend = model.backend();
+        let gradients = Gradients::zeros(model, adapter);
+        let zeros = |like: &B::Buffer| [(); 2].map(|()| backend.zeros(backend.len(like)));
+        let moments = gradients.buffers().into_iter().map(zeros).collect();
+        Trainer { options, recompute, gradients, moments, step: 0 }
+    }
+
+    /// Optimiser steps made so far.
+    pub fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// Forward, `loss`, backward; adds to the gradients. `loss` is given the sum of token log-probabilities of each
+    /// completion of the batch, in order, and answers with the derivative of the loss with respect to each.
+    ///
+    /// # Errors
+    /// What `loss` says, or a device that was lost.
+    pub async fn accumulate<E: From<Error>>(
+        &mut self,
+        model: &Llama<B>,
+        adapter: Option<&Adapter<B>>,
+        batch: &Batch,
+        loss: impl FnOnce(&[f64]) -> Result<Vec<f64>, E>,
+    ) -> Result<(), E> {
+        let (tape, logps) = model.forward(adapter, batch, self.recompute);
+        let logps = model.backend().read(&logps).await?;
+        let sums: Vec<f64> = batch.split(&logps).map(|l| l.iter().map(|&l| f64::from(l)).sum()).collect();
+        let per_completion = loss(&sums)?;
+        let per_token: Vec<f32> = per_completion
+            .iter()
+            .zip(&batch.completion_lens)
+            .flat_map(|(&d, &len)| std::iter::repeat_n(d as f32, len))
+            .collect();
+        model.backward(adapter, tape, &per_token, &mut self.gradients);
+        Ok(())
+    }
+
+    /// The gradients so far under their tensors' names.
+    #[cfg(test)]
+    pub(crate) fn gradients(
+        &mut self,
+        model: &mut Llama<B>,
+        adapter: Option<&mut Adapter<B>>,
+    ) -> Vec<(String, &B::Buffer)> {
+        let named = parameters(model, adapter).unwrap();
+        named.into_iter().map(|(name, _)| name).zip(self.gradients.buffers()).collect()
+    }
+
+    /// One AdamW step with clipping; gradients are zero afterwards. Returns their norm before clipping.
+    ///
+    /// # Errors
+    /// A model not loaded as trainable where no adapter is given, or a device that was lost.
+    pub async fn update(
+        &mut self,
+        model: &mut Llama<B>,
+        mut adapter: Option<&mut Adapter<B>>,
+        learning_rate: f32,
+    ) -> Result<f32> {
+        let backend = model.backend().clone();
+        self.step += 1;
+        let mut norm_squared = backend.buffer(1);
+        let fresh = Gradients::zeros(model, adapter.as_deref());
+        let gradients = std::mem::replace(&mut self.gradients, fresh);
+        backend.sum_of_squares(&gradients.buffers(), &mut norm_squared);
+        let parameters = parameters(model, adapter.as_deref_mut())?
+            .into_iter()
+            .zip(gradients.buffers())
+            .zip(&mut self.moments)
+            .map(|(((_, value), gradient), [first, second])| Parameter { value, gradient, first, second })
+            .collect();
+        backend.adamw(parameters, &norm_squared, &self.options, learning_rate, self.step);
+        Ok(backend.read(&norm_squared).await?[0].sqrt())
+    }
+
+    /// Values, moments and step count as safetensors: all that a resumed run needs to go on bit for bit.
+    ///
+    /// # Errors
+    /// A device that was lost.
+    pub async fn state(&self, model: &mut Llama<B>, adapter: Option<&mut Adapter<B>>) -> Result<Vec<u8>> {
+        let backend = model.backend().clone();
+        let mut tensors = BTreeMap::new();
+        for ((name, value), [first, second]) in parameters(model, adapter)?.into_iter().zip(&self.moments) {
+            for (kind, buffer) in KINDS.iter().zip([&*value, first, second]) {
+                tensors.insert(format!("{name}.{kind}"), backend.read(buffer).await?);
+            }
+        }
+        let views = tensors.iter().map(|(name, values)| {
+            let view = TensorView::new(safetensors::Dtype::F32, vec![values.len()], bytemuck::cast_slice(values));
+            (name, view.expect("a vector of as many values"))
+        });
+        let step = [("step".to_string(), self.step.to_string())];
+        safetensors::serialize(views, Some(step.into())).map_err(|e| Error::Request(e.to_string()))
+    }
+
+    /// Takes up a state that [`Trainer::state`] made for a model and adapter of the same shape.
+    ///
+    /// # Errors
+    /// A state that is cut short or of another shape.
+    pub fn restore(&mut self, model: &mut Llama<B>, adapter: Option<&mut Adapter<B>>, state: &[u8]) -> Result<()> {
+        let bad = |field: &str, problem: String| Error::file("training state", field, problem);
+        let (_, header) = SafeTensors::read_metadata(state).map_err(|e| bad("header", e.to_string()))?;
+        let step = header.metadata().as_ref().and_then(|m| m.get("step")?.parse().ok());
+        let step = step.ok_or_else(|| bad("step", "missing, expected a number".into()))?;
+        let file = SafeTensors::deserialize(state).map_err(|e| bad("header", e.to_string()))?;
+        let backend = model.backend().clone();
+        for ((name, value), [first, second]) in parameters(model, adapter)?.into_iter().zip(&mut self.moments) {
+            for (kind, buffer) in KINDS.iter().zip([value, first, second]) {
+                let name = format!("{name}.{kind}");
+                let view = file.tensor(&name).map_err(|e| bad(&name, e.to_string()))?;
+                let len = backend.len(buffer);
+                if view.dtype() != safetensors::Dtype::F32 || view.shape() != [len] {
+                    let found = format!("{:?} {:?}, expected F32 [{len}]", view.dtype(), view.shape());
+                    return Err(bad(&name, found));
+                }
+                *buffer = backend.upload(&bytemuck::allocation::pod_collect_to_vec::<u8, f32>(view.data()));
+            }
+        }
+        self.step = step;
+        Ok(())
+    }
+}
+
+const KINDS: [&str; 3] = ["value", "first", "second"];
+
+/// Linear warm-up, then a cosine to zero.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// Peak.
+    pub learning_rate: f32,
+    /// Share of the steps spent warming up.
+    pub warmup_ratio: f32,
+    /// Steps in all.
+    pub total_steps: u32,
+}
+
+impl Schedule {
+    /// Learning rate of step `step`, counted from 0 (transformers' get_cosine_schedule_with_warmup).
+    pub fn at(&self, step: u32) -> f32 {
+        let warmup = (self.warmup_ratio * self.total_steps as f32).ceil();
+        let (step, total) = (step as f32, self.total_steps as f32);
+        if step < warmup {
+            return self.learning_rate * step / warmup;
+        }
+        let progress = (step - warmup) / (total - warmup).max(1.0);
+        self.learning_rate * 0.5 * (1.0 + (std::f32::consts::PI * progress).cos())
+    }
+}

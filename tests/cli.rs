@@ -1,0 +1,353 @@
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{assert_same_tree, cream, done, fails, file, folder, prompts, text, tiny_model, tree};
+
+/// What the same model may give in another place of a batch, or merged with its adapter: rounding.
+const SAME_LOGPS: f64 = 1e-4;
+
+fn rows(path: &str) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn bytes(path: &str) -> Vec<u8> {
+    fs::read(path).unwrap()
+}
+
+/// `a b c` as the words of a command line; `{name}` is filled in.
+macro_rules! words {
+    ($($arg:tt)*) => {
+        format!($($arg)*).split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+}
+
+#[test]
+fn stages_run_apart_give_the_files_of_a_run() {
+    let folder = folder("stages");
+    let (model, prompts) = (tiny_model(&folder), prompts(&folder, 6));
+    let run = text(&folder.join("run"));
+    let sampling = "--completions 4 --max-new-tokens 12";
+    let training = "--learning-rate 0.01 --batch-size 2 --lora-r 4";
+    done(&words!(
+        "run --model {model} --prompts {prompts} --output {run} --iterations 2 {sampling} {training} --seed 3"
+    ));
+
+    let at = |name: &str| text(&folder.join(name));
+    let [c, base, current, pairs, adapter] =
+        ["c.jsonl", "base.jsonl", "current.jsonl", "pairs.jsonl", "adapter"].map(at);
+    let mut previous = String::new();
+    for t in 1..=2_u64 {
+        let (step, seed) = (format!("{run}/iteration-{t}"), (t << 32) + 3);
+        // Iteration 2's model is iteration 1's adapter over the base.
+        let over = if t == 1 { String::new() } else { format!(" --adapter {run}/iteration-1") };
+        done(&words!("sample --model {model}{over} --prompts {prompts} --output {c} {sampling} --seed {seed}"));
+        assert!(bytes(&c) == bytes(&format!("{step}/completions.jsonl")), "iteration {t}: completions");
+        done(&words!("score --model {model} --input {c} --output {base}"));
+        assert!(bytes(&base) == bytes(&format!("{step}/scores-reference.jsonl")), "iteration {t}: reference");
+        done(&words!("score --model {model}{over} --input {c} --output {current}"));
+        assert!(bytes(&current) == bytes(&format!("{step}/scores-current.jsonl")), "iteration {t}: current");
+        done(&words!("pair --current {current} --previous {base} --reference {base} --output {pairs}"));
+        assert!(bytes(&pairs) == bytes(&format!("{step}/pairs.jsonl")), "iteration {t}: pairs");
+        // In iteration 2 an adapter goes on; its rank is its own.
+        let training = if t == 1 { training } else { "--learning-rate 0.01 --batch-size 2" };
+        done(&words!("train --model {model}{over} --pairs {pairs} --output {adapter} {training} --seed {seed}"));
+        for name in ["adapter_model.safetensors", "adapter_config.json", "metrics.jsonl"] {
+            assert!(bytes(&format!("{adapter}/{name}")) == bytes(&format!("{step}/{name}")), "iteration {t}: {name}");
+        }
+        let trained = bytes(&format!("{step}/metrics.jsonl"));
+        assert_ne!(String::from_utf8(trained).unwrap(), previous, "training changes from round to round");
+        previous = fs::read_to_string(format!("{step}/metrics.jsonl")).unwrap();
+    }
+    let report: Value = serde_json::from_str(&done(&words!(
+        "pair --current {current} --previous {base} --reference {base} --output {pairs} --consistency spearman --json"
+    )))
+    .unwrap();
+    assert_eq!(report["pairs"], 6);
+    assert_eq!(rows(&pairs).len(), 6);
+}
+
+#[test]
+fn shards_together_are_the_whole() {
+    let folder = folder("shards");
+    let (model, prompts) = (tiny_model(&folder), prompts(&folder, 5));
+    let at = |name: &str| text(&folder.join(name));
+    let (all, scores) = (at("all.jsonl"), at("scores.jsonl"));
+    done(&words!("sample --model {model} --prompts {prompts} --output {all} -n 2 --max-new-tokens 6"));
+    done(&words!("score --model {model} --input {all} --output {scores}"));
+    let (whole, scored) = (rows(&all), rows(&scores));
+    for i in 0..2 {
+        let (part, of_part) = (at("part.jsonl"), at("of-part.jsonl"));
+        done(&words!(
+            "sample --model {model} --prompts {prompts} --output {part} -n 2 --max-new-tokens 6 --shard {i}/2"
+        ));
+        assert_eq!(rows(&part), whole.iter().skip(i).step_by(2).cloned().collect::<Vec<_>>());
+        done(&words!("score --model {model} --input {all} --output {of_part} --shard {i}/2"));
+        for (part, whole) in rows(&of_part).iter().zip(scored.iter().skip(i).step_by(2)) {
+            assert_same_logps(part, whole);
+        }
+    }
+}
+
+fn assert_same_logps(left: &Value, right: &Value) {
+    assert_eq!((&left["id"], &left["tokens"]), (&right["id"], &right["tokens"]));
+    let logps = |row: &Value| row["logps"].as_array().unwrap().iter().map(|l| l.as_f64().unwrap()).collect::<Vec<_>>();
+    for (left, right) in logps(left).iter().zip(logps(right)) {
+        assert!((left - right).abs() <= SAME_LOGPS * right.abs(), "{left} {right}");
+    }
+}
+
+#[test]
+fn greedy_text_goes_to_stdout_and_nothing_else() {
+    let folder = folder("generate");
+    let model = tiny_model(&folder);
+    let args = ["generate", "--model", &model, "--temperature", "0", "--max-new-tokens", "5"];
+    let answer = done(&[&args[..], &["Why?"]].concat());
+    assert_eq!(answer, done(&[&args[..], &["Why?", "--seed", "9"]].concat()));
+    let mut child = cream(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"Why?\n").unwrap();
+    assert_eq!(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap(), answer);
+    let row: Value = serde_json::from_str(&done(&[&args[..], &["Why?", "--json", "-n", "2"]].concat())).unwrap();
+    assert_eq!(format!("{}\n", row["completions"][1].as_str().unwrap()), answer);
+    assert_ne!(answer, done(&[&args[..], &["Why?", "--raw"]].concat()));
+    assert_ne!(answer, done(&[&args[..], &["Why?", "--system", "Be brief."]].concat()));
+}
+
+#[test]
+fn exports_score_as_what_they_came_from() {
+    let folder = folder("export");
+    let (model, prompts) = (tiny_model(&folder), prompts(&folder, 4));
+    let at = |name: &str| text(&folder.join(name));
+    let [run, c, scores, other, merged, peft] = ["run", "c.jsonl", "s.jsonl", "o.jsonl", "merged", "peft"].map(at);
+    done(&words!(
+        "run --model {model} --prompts {prompts} --output {run} --iterations 1 -n 3 --max-new-tokens 8 --learning-rate 0.05"
+    ));
+    let adapter = format!("{run}/iteration-1");
+    done(&words!("sample --model {model} --prompts {prompts} --output {c} -n 2 --max-new-tokens 8"));
+    done(&words!("score --model {model} --adapter {adapter} --input {c} --output {scores}"));
+    done(&words!("export --model {model} --adapter {adapter} --output {merged}"));
+    done(&words!("score --model {merged} --input {c} --output {other}"));
+    for (left, right) in rows(&other).iter().zip(&rows(&scores)) {
+        assert_same_logps(left, right);
+    }
+    done(&words!("export --model {model} --adapter {adapter} --output {peft} --format peft --base-model org/name"));
+    let config: Value = serde_json::from_slice(&bytes(&format!("{peft}/adapter_config.json"))).unwrap();
+    assert_eq!((&config["base_model_name_or_path"], &config["peft_type"]), (&"org/name".into(), &"LORA".into()));
+    done(&words!("score --model {model} --adapter {peft} --input {c} --output {other}"));
+    assert!(bytes(&other) == bytes(&scores));
+    done(&words!("score --model {model} --input {c} --output {other}"));
+    assert!(bytes(&other) != bytes(&scores), "the adapter does something");
+}
+
+#[test]
+fn full_fine_tuning_writes_a_model() {
+    let folder = folder("full");
+    let model = tiny_model(&folder);
+    let at = |name: &str| text(&folder.join(name));
+    let [out, c, before, after] = ["out", "c.jsonl", "before.jsonl", "after.jsonl"].map(at);
+    let data = file(&folder, "sft.jsonl", "{\"prompt\":\"Hi\",\"completion\":\"Good day\"}\n");
+    file(&folder, "c.jsonl", "{\"id\":\"a\",\"prompt\":\"Hi\",\"completions\":[\"Good day\"]}\n");
+    let summary = done(&words!(
+        "sft --model {model} --data {data} --output {out} --full --learning-rate 0.001 --epochs 8 --json"
+    ));
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["steps"], 8);
+    assert!(summary["last_loss"].as_f64().unwrap() < summary["first_loss"].as_f64().unwrap());
+    done(&words!("score --model {model} --input {c} --output {before}"));
+    done(&words!("score --model {out} --input {c} --output {after}"));
+    let logp = |path: &str| rows(path)[0]["logps"][0].as_f64().unwrap();
+    assert!(logp(&after) > logp(&before) + 1.0, "{} {}", logp(&after), logp(&before));
+
+    let (run, prompts) = (at("run"), prompts(&folder, 3));
+    done(&words!(
+        "run --model {model} --prompts {prompts} --output {run} --iterations 2 -n 3 --max-new-tokens 6 --full"
+    ));
+    done(&words!("score --model {run}/iteration-2 --input {c} --output {after}"));
+}
+
+#[test]
+fn flags_override_the_config_file_and_the_run_keeps_the_outcome() {
+    let folder = folder("config");
+    let (model, prompts, run) = (tiny_model(&folder), prompts(&folder, 2), text(&folder.join("run")));
+    let sft = file(
+        &folder,
+        "sft.jsonl",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":\"Yes\"}]}\n",
+    );
+    let settings = "iterations = 1\n[sample]\ncompletions = 3\nmax_new_tokens = 4\n[sft]\nepochs = 1\n[lora]\nr = 2\n";
+    let config = file(&folder, "settings.toml", settings);
+    let args =
+        words!("run --model {model} --prompts {prompts} --sft {sft} --output {run} --config {config} -n 2 --json");
+    let summaries: Vec<Value> = done(&args).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(summaries.iter().map(|s| s["iteration"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1]);
+    let kept = fs::read_to_string(format!("{run}/config.toml")).unwrap();
+    for line in ["iterations = 1", "completions = 2", "max_new_tokens = 4", "r = 2", "epochs = 1"] {
+        assert!(kept.lines().any(|kept| kept == line), "{kept}: expected {line}");
+    }
+    // Again: nothing to do, nothing changed. From the file it kept: the same run.
+    let before = tree(&folder.join("run"));
+    done(&args);
+    done(&words!("run --model {model} --prompts {prompts} --sft {sft} --output {run} --config {run}/config.toml"));
+    assert!(tree(&folder.join("run")) == before);
+    fails(&[&args[..], &words!("--seed 5")].concat(), 1, &["config.toml: seed was 0", "is 5 now"]);
+}
+
+#[test]
+fn a_model_of_the_hub_comes_from_its_cache() {
+    let folder = folder("hub");
+    let model = tiny_model(&folder);
+    let cached = folder.join("cache/hub/models--org--name");
+    fs::create_dir_all(cached.join("refs")).unwrap();
+    fs::create_dir_all(cached.join("snapshots")).unwrap();
+    fs::write(cached.join("refs/main"), "0123").unwrap();
+    fs::rename(&model, cached.join("snapshots/0123")).unwrap();
+    let generate = |name: &str| {
+        let args = ["generate", "--model", name, "--max-new-tokens", "3", "Hello"];
+        cream(&args).env("HF_HOME", folder.join("cache")).output().unwrap()
+    };
+    assert!(generate("org/name").status.success());
+    let other = generate("org/other");
+    assert_eq!(other.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(other.stderr).unwrap(),
+        "error: org/other: not in the hub's cache, and HF_HUB_OFFLINE forbids to fetch it\n"
+    );
+}
+
+#[test]
+fn mistakes_are_one_line() {
+    let folder = folder("mistakes");
+    let (model, prompts) = (tiny_model(&folder), prompts(&folder, 2));
+    let (out, nowhere) = (text(&folder.join("out")), text(&folder.join("nowhere")));
+    let bad = |name: &str, line: &str| file(&folder, name, &format!("{{\"id\":\"a\",\"prompt\":\"x\"}}\n{line}\n"));
+    let [cut, typed, empty] =
+        [("cut", "{\"id\":"), ("typed", "{\"id\":\"b\",\"prompt\":3}"), ("empty", "{}")].map(|(n, l)| bad(n, l));
+    let broken = file(&folder, "broken.gguf", "GGUF\u{3}\0\0\0");
+    let not_gguf = file(&folder, "not.gguf", "hello");
+    let c = file(&folder, "c.jsonl", "{\"id\":\"a\",\"prompt\":\"x\",\"completions\":[\"y\",\"z\"]}\n");
+    let settings = file(&folder, "settings.toml", "[sample]\ncompletion = 3\n");
+    let syntax = file(&folder, "syntax.toml", "iterations = = 3\n");
+    let adapter = folder.join("adapter");
+    fs::create_dir_all(&adapter).unwrap();
+    file(&adapter, "adapter_config.json", "{}");
+    file(&adapter, "adapter_model.safetensors", "");
+    let adapter = text(&adapter);
+
+    let sample = |rest: &str| words!("sample --output {out}/c.jsonl {rest}");
+    fails(
+        &sample(&format!("--model {nowhere} --prompts {prompts}")),
+        1,
+        &["nowhere", "a .gguf file, a folder, or a hub id"],
+    );
+    fails(&sample(&format!("--model {broken} --prompts {prompts}")), 1, &["broken.gguf"]);
+    fails(&sample(&format!("--model {not_gguf} --prompts {prompts}")), 1, &["not.gguf"]);
+    fails(&sample(&format!("--model {adapter} --prompts {prompts}")), 1, &["this folder is an adapter"]);
+    fails(&sample(&format!("--model {model} --adapter {adapter} --prompts {prompts}")), 1, &["adapter_config.json"]);
+    fails(
+        &sample(&format!("--model {model} --adapter {nowhere} --prompts {prompts}")),
+        1,
+        &["nowhere: cannot read adapter_config.json"],
+    );
+    fails(&sample(&format!("--model {model} --prompts {nowhere}")), 1, &["cannot read", "nowhere"]);
+    fails(&sample(&format!("--model {model} --prompts {cut}")), 1, &["cut: line 2"]);
+    fails(&sample(&format!("--model {model} --prompts {typed}")), 1, &["typed: line 2", "prompt"]);
+    fails(&sample(&format!("--model {model} --prompts {empty}")), 1, &["empty: line 2", "id"]);
+    fails(&sample(&format!("--model {model} --prompts {prompts} --temperature -1")), 1, &["temperature", "-1"]);
+    fails(&sample(&format!("--model {model} --prompts {prompts} --top-p 2")), 1, &["top_p", "2"]);
+    fails(&sample(&format!("--model {model} --prompts {prompts} -n 0")), 1, &["completions: 0, expected at least 1"]);
+    fails(&sample(&format!("--model {model} --prompts {prompts} --shard 2/2")), 2, &["2/2"]);
+    fails(
+        &sample(&format!("--model {model} --prompts {prompts} --device gpu")),
+        1,
+        &["--device gpu", "expected cpu or auto"],
+    );
+    fails(
+        &sample(&format!("--model {model} --prompts {prompts} --max-prompt-tokens 3")),
+        1,
+        &["p0", "expected at most 3"],
+    );
+    fails(&sample("--model"), 2, &["--model"]);
+    fails(
+        &words!("pair --current {c} --previous {c} --reference {c} --output {out}/p.jsonl"),
+        1,
+        &["c.jsonl: line 1", "logps"],
+    );
+    fails(&words!("train --model {model} --pairs {c} --output {out}/a"), 1, &["c.jsonl: line 1", "chosen"]);
+    let run = words!("run --model {model} --prompts {prompts} --output {out}/run");
+    fails(&[&run[..], &words!("--config {settings}")].concat(), 1, &["settings.toml", "completion"]);
+    fails(&[&run[..], &words!("--config {syntax}")].concat(), 1, &["syntax.toml"]);
+    fails(&[&run[..], &words!("--temperature 0")].concat(), 1, &["sample.temperature: 0"]);
+    fails(&[&run[..], &words!("--consistency tau")].concat(), 2, &["kendall"]);
+    fails(&[&run[..], &words!("--full --lora-r 4")].concat(), 2, &["--full"]);
+    fails(&[&run[..], &words!("--target-modules q_proj,x_proj")].concat(), 2, &["x_proj", "o_proj"]);
+    fails(&words!("generate --model {model} --max-new-tokens 3 --device tpu x"), 2, &["tpu"]);
+    fails(&words!("export --model {model} --output {out} --format peft"), 1, &["expected --adapter"]);
+    assert!(!folder.join("out/c.jsonl").exists());
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let folder = folder("pipe");
+    let model = tiny_model(&folder);
+    let args = ["generate", "--model", &model, "--max-new-tokens", "3", "Hello"];
+    let mut child = cream(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn an_older_output_is_replaced_and_no_scratch_is_left() {
+    let folder = folder("replace");
+    let (model, prompts, out) = (tiny_model(&folder), prompts(&folder, 2), folder.join("out"));
+    fs::create_dir(&out).unwrap();
+    let c = file(&out, "c.jsonl", "old");
+    done(&words!("sample --model {model} --prompts {prompts} --output {c} -n 2 --max-new-tokens 3 --quiet"));
+    assert_eq!(tree(&out).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["c.jsonl"]);
+    assert_eq!(rows(&c).len(), 2);
+    let again = text(&out.join("again.jsonl"));
+    done(&words!("sample --model {model} --prompts {prompts} --output {again} -n 2 --max-new-tokens 3 --threads 1"));
+    assert!(bytes(&c) == bytes(&again), "the number of threads changes nothing");
+    fs::create_dir(folder.join("same")).unwrap();
+    fs::copy(&c, folder.join("same/c.jsonl")).unwrap();
+    fs::remove_file(&again).unwrap();
+    assert_same_tree(&out, &folder.join("same"), "only the output");
+}
+
+#[test]
+fn bench_tells_every_stage_in_the_keys_of_the_scripts() {
+    let folder = folder("bench");
+    let model = tiny_model(&folder);
+    let sizes = "--prompts 2 --completions 2 --prompt-tokens 4 --new-tokens 4 --decode-prompt-tokens 8";
+    let lines = done(&words!("bench --json --quick --model {model} {sizes}"));
+    let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |stage: &str| rows.iter().filter(|row| row["stage"] == stage).collect::<Vec<_>>();
+    let has = |row: &Value, keys: &[&str]| {
+        for key in keys {
+            assert!(row[key].as_f64().is_some_and(|number| number.is_finite() && number > 0.0), "{key} in {row}");
+        }
+    };
+    assert!(rows.iter().all(|row| row["system"] == "cream" && row["device"] == "cpu" && row["dtype"] == "f32"));
+    assert_eq!(of("matmul").len(), 9);
+    assert_eq!(of("decode").iter().map(|row| row["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 16]);
+    of("matmul").iter().for_each(|row| has(row, &["gflops"]));
+    of("decode").iter().for_each(|row| has(row, &["ms_per_step", "tokens_per_s"]));
+    for (stage, tokens) in [("score", 512), ("train_full", 512), ("train_lora", 512)] {
+        let [row] = of(stage)[..] else { panic!("one row of {stage}") };
+        assert_eq!(row["tokens"], tokens);
+        has(row, &["ms", "tokens_per_s", "gflops", "efficiency"]);
+    }
+    has(of("iteration")[0], &["prompts", "completions", "new_tokens", "sample_s", "score_s", "train_s", "total_s"]);
+    assert_eq!(done(&words!("bench --quick --model {model} --stages score")).lines().count(), 1);
+}
+
+#[test]
+fn devices_and_help_say_what_there_is() {
+    let device: Value = serde_json::from_str(&done(&["devices", "--json"])).unwrap();
+    assert_eq!(device["device"], "cpu");
+    for verb in ["run", "sft", "sample", "score", "pair", "train", "generate", "export", "bench"] {
+        assert!(done(&[verb, "--help"]).contains(&format!("  cream {verb} --")), "{verb} --help has an example");
+    }
+}

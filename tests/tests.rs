@@ -1,0 +1,10 @@
+//! The program from outside, and the libraries on real weights, in one binary.
+
+/// The program's verbs on a tiny model: what they write, how they fail.
+mod cli;
+/// `cream run` killed and taken up again.
+mod resume;
+/// A real instruct model against an independent implementation.
+mod smollm2;
+/// What the other modules share: the tiny model, calls of the program, folders.
+mod support;
