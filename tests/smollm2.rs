@@ -35,7 +35,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// The file that `cargo xtask model` fetches. Where it is missing the test is skipped, except in CI.
-fn file() -> Option<PathBuf> {
+pub(crate) fn file() -> Option<PathBuf> {
     let base = env::var_os("XDG_CACHE_HOME").filter(|base| !base.is_empty()).map(PathBuf::from);
     let base = base.unwrap_or_else(|| PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache"));
     let path = base.join("cream/models/SmolLM2-135M-Instruct.Q4_1.gguf");

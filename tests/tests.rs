@@ -1,5 +1,7 @@
 //! The program from outside, and the libraries on real weights, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
 /// The program's verbs on a tiny model: what they write, how they fail.
 mod cli;
 /// `cream run` killed and taken up again.
@@ -8,3 +10,5 @@ mod resume;
 mod smollm2;
 /// What the other modules share: the tiny model, calls of the program, folders.
 mod support;
+/// The real model's tokenizer and chat template against llama.cpp.
+mod tokens;

@@ -25,10 +25,11 @@ use crate::model::ModelFiles;
 /// step on 8 pairs of 64 + 192 tokens. iteration: sampling, scoring under three models, training.
 ///
 /// Token ids are random; so are the weights (the shape of SmolLM2-135M), unless --model names a file. Medians of 5 runs
-/// after 2 to warm up (--quick: 1 after 1, smaller shapes). "tokens" counts a prompt once for each of its completions, as
+/// after 2 to warm up (--quick: 1 after 1, smaller shapes); of matmul the fastest of many, of the iteration one. "tokens" counts a prompt once for each of its completions, as
 /// programs that compute it so often do; here it is computed once. "gflops" counts the products that a stage cannot do
 /// without, on the tokens it does compute, and nothing twice; "efficiency" divides it by the best rate of matmul.
-/// "peak_mib" is the process's peak of resident memory since the stage began (Linux).
+/// "peak_mib" is the process's peak of resident memory since the stage began (Linux), what earlier stages freed and the
+/// allocator kept included: name one stage for its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -216,14 +217,15 @@ impl<B: Backend> Bench<B> {
             return say(&serde_json::to_string(&line)?);
         }
         let serde_json::Value::Object(values) = serde_json::to_value(&line)? else { return Ok(()) };
-        let hidden = ["system", "device", "dtype", "stage"];
+        let hidden = ["system", "device", "dtype", "stage", "shape"];
         let shown = values.iter().filter(|(key, _)| !hidden.contains(&key.as_str()));
         let words = shown.map(|(key, value)| match value.as_f64().filter(|_| value.is_f64()) {
             Some(number) => format!("{key} {number:.2}"),
             None => format!("{key} {value}"),
         });
         let name = stage.to_possible_value().context("every stage has a name")?;
-        say(&format!("{:10} {}", name.get_name(), words.collect::<Vec<_>>().join("  ")))
+        let name = format!("{} {}", name.get_name(), row.shape.unwrap_or_default());
+        say(&format!("{name:16} {}", words.collect::<Vec<_>>().join("  ")))
     }
 
     /// Median seconds of `work`.

@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     match work(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&format!("{error:#}")));
+            eprintln!("error: {}", one_line(&error));
             ExitCode::FAILURE
         }
     }
@@ -87,7 +87,16 @@ fn work(Cli { global, verb }: Cli) -> Result<()> {
     }
 }
 
-/// Some libraries draw pictures in their messages; scripts read one line.
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+/// The error and its causes, for scripts on one line; a cause that the words before it end with is not said again.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    // Some libraries draw pictures in their messages.
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -37,28 +37,35 @@ pub fn unpack(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
     }
 }
 
+/// 2^112: what is left of the exponent's new bias when the bits of a half are taken over as they are.
+const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
+
 /// IEEE half precision to single, exactly. No branch and no table: it vectorises without F16C.
 #[inline(always)]
 pub fn f16(bytes: [u8; 2]) -> f32 {
-    /// 2^(127 - 15): what is left of the exponent's new bias when its bits are taken over as they are.
-    const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
-    let half = u32::from(u16::from_le_bytes(bytes));
-    let magnitude = (half & 0x7fff) << 13;
-    let finite = (f32::from_bits(magnitude) * REBIAS).to_bits();
+    let magnitude = u32::from(u16::from_le_bytes(bytes)) << 13 & 0x0fff_e000;
     let infinite = if magnitude >= 0x7c00 << 13 { 0x7f80_0000 } else { 0 };
-    f32::from_bits(finite | infinite | (half & 0x8000) << 16)
+    f32::from_bits(scale(bytes).to_bits() | infinite)
 }
 
-/// The upper half of a single-precision number.
+/// bfloat16 to single: the upper half of its bits.
 #[inline(always)]
-pub fn bf16(bytes: [u8; 2]) -> f32 {
+fn bf16(bytes: [u8; 2]) -> f32 {
     f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)
+}
+
+/// As [`f16`] for the scale of a block, in half the instructions: one that is infinite or NaN, which no sound file has,
+/// comes out as 65536 or a little more.
+#[inline(always)]
+fn scale(bytes: [u8; 2]) -> f32 {
+    // The sign is extended, so that one shift brings it to the top and the magnitude to its place.
+    f32::from_bits((i32::from(i16::from_le_bytes(bytes)) << 13) as u32 & 0x8fff_e000) * REBIAS
 }
 
 /// 32 elements `d q`, q in -128..128: `d, q[32]`.
 #[inline(always)]
 pub fn q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
-    let d = f16([block[0], block[1]]);
+    let d = scale([block[0], block[1]]);
     for i in 0..32 {
         out[i] = d * f32::from(block[2 + i] as i8);
     }
@@ -67,7 +74,7 @@ pub fn q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
 /// 32 elements `d (q - 8)`, q in 0..16: `d, q[16]`, element i in the low half of byte i, i + 16 in its high half.
 #[inline(always)]
 pub fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
-    let d = f16([block[0], block[1]]);
+    let d = scale([block[0], block[1]]);
     for i in 0..16 {
         let q = i32::from(block[2 + i]);
         out[i] = d * ((q & 15) - 8) as f32;
@@ -78,7 +85,7 @@ pub fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
 /// 32 elements `d q + m`, q in 0..16: `d, m, q[16]` in [`q4_0`]'s order.
 #[inline(always)]
 pub fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
-    let (d, m) = (f16([block[0], block[1]]), f16([block[2], block[3]]));
+    let (d, m) = (scale([block[0], block[1]]), scale([block[2], block[3]]));
     for i in 0..16 {
         let q = i32::from(block[4 + i]);
         out[i] = d * (q & 15) as f32 + m;
@@ -89,7 +96,7 @@ pub fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
 /// 32 elements `d (q - 16)`, q in 0..32: `d, h[4], q[16]`; bit i of h is the fifth bit of element i.
 #[inline(always)]
 pub fn q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
-    let d = f16([block[0], block[1]]);
+    let d = scale([block[0], block[1]]);
     let high = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
     for i in 0..16 {
         let q = u32::from(block[6 + i]);
@@ -102,7 +109,7 @@ pub fn q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
 /// 32 elements `d q + m`, q in 0..32: `d, m, h[4], q[16]` in [`q5_0`]'s order.
 #[inline(always)]
 pub fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
-    let (d, m) = (f16([block[0], block[1]]), f16([block[2], block[3]]));
+    let (d, m) = (scale([block[0], block[1]]), scale([block[2], block[3]]));
     let high = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
     for i in 0..16 {
         let q = u32::from(block[8 + i]);
@@ -117,7 +124,7 @@ pub fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
 /// Each run of 32 elements has its own 6-bit s and t. Runs 2r and 2r + 1 are the low and the high halves of `q[32 r..]`.
 #[inline(always)]
 pub fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
-    let (d, m) = (f16([block[0], block[1]]), f16([block[2], block[3]]));
+    let (d, m) = (scale([block[0], block[1]]), scale([block[2], block[3]]));
     let (scales, q) = (&block[4..16], &block[16..]);
     for (run, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (scale, minimum) = scale_and_minimum(scales, run, d, m);
@@ -133,7 +140,7 @@ pub fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
 /// As [`q4_k`]; bit r of `h[i]` is the fifth bit of element i of run r.
 #[inline(always)]
 pub fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
-    let (d, m) = (f16([block[0], block[1]]), f16([block[2], block[3]]));
+    let (d, m) = (scale([block[0], block[1]]), scale([block[2], block[3]]));
     let (scales, high, q) = (&block[4..16], &block[16..48], &block[48..]);
     for pair in 0..4 {
         let q = &q[pair * 32..][..32];
@@ -167,7 +174,7 @@ fn scale_and_minimum(scales: &[u8], run: usize, d: f32, m: f32) -> (f32, f32) {
 /// bits in half a byte of `q` (parts 0 and 1 low, 2 and 3 high) and its two high bits at bit 2p of `h`.
 #[inline(always)]
 pub fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
-    let d = f16([block[208], block[209]]);
+    let d = scale([block[208], block[209]]);
     let (q, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
     for half in 0..2 {
         let (q, high) = (&q[half * 64..][..64], &high[half * 32..][..32]);

@@ -8,6 +8,7 @@ use std::ops::Range;
 use cream_core::math::exp;
 use rayon::prelude::*;
 
+use super::few_rows;
 use super::product::{Shape, Strided, product};
 use super::vectorised::vectorised;
 use crate::backend::{Heads, Segment};
@@ -96,13 +97,18 @@ pub(super) fn forward(
         tasks.push((tile, out, lse));
     }
     tasks.into_par_iter().for_each_init(Vec::new, |scores, (tile, out, lse)| {
-        for head in 0..query {
-            let q = Head { data: q, width: query * dim, at: head * dim };
-            let at = head / (query / key_value) * dim;
-            let [k, v] = [k, v].map(|data| Head { data, width: key_value * dim, at });
+        let per_key = query / key_value;
+        for head in 0..key_value {
+            let [k, v] = [k, v].map(|data| Head { data, width: key_value * dim, at: head * dim });
+            let heads = head * per_key..(head + 1) * per_key;
             if tile.len == 1 {
-                lse[head] = one_query(&tile, &q.rows(tile.start()).data[..dim], k, v, scores, &mut out[head * dim..][..dim]);
-            } else {
+                let columns = heads.start * dim..heads.end * dim;
+                let q = &q[tile.start() * query * dim..][columns.clone()];
+                one_query(&tile, q, k, v, scores, &mut out[columns], &mut lse[heads]);
+                continue;
+            }
+            for head in heads {
+                let q = Head { data: q, width: query * dim, at: head * dim };
                 let columns = &mut out[head * dim..];
                 many_queries(&tile, q, k, v, dim, scores, columns, query * dim, |i, value| lse[i * query + head] = value);
             }
@@ -175,36 +181,51 @@ fn softmax(row: &mut [f32], visible: usize) -> f32 {
     )
 }
 
-/// The same for a tile of one query, q and out `[E]`: decoding. Returns the log-sum-exp.
-fn one_query(tile: &Tile, q: &[f32], k: Head<'_>, v: Head<'_>, scores: &mut Vec<f32>, out: &mut [f32]) -> f32 {
-    let dim = q.len();
+/// The same for a tile of one query and all heads that share keys, q and out `[heads, E]`, lse `[heads]`: decoding.
+fn one_query(
+    tile: &Tile,
+    q: &[f32],
+    k: Head<'_>,
+    v: Head<'_>,
+    scores: &mut Vec<f32>,
+    out: &mut [f32],
+    lse: &mut [f32],
+) {
+    let dim = q.len() / lse.len();
     let scale = 1.0 / (dim as f32).sqrt();
-    scores.clear();
+    let keys = tile.keys();
+    let total = tile.visible(0);
+    let mut part = vec![0.0; q.len() / dim * total];
+    scores.resize(lse.len() * total, 0.0);
+    let mut column = 0;
+    for keys in keys.iter().filter(|keys| !keys.is_empty()) {
+        let part = &mut part[..lse.len() * keys.len()];
+        few_rows::product(q, k.rows(keys.start).data, k.width, dim, part);
+        for (scores, part) in scores.chunks_exact_mut(total).zip(part.chunks_exact(keys.len())) {
+            let scores = &mut scores[column..column + keys.len()];
+            scores.iter_mut().zip(part).for_each(|(score, part)| *score = scale * part);
+        }
+        column += keys.len();
+    }
+    for (lse, scores) in lse.iter_mut().zip(scores.chunks_exact_mut(total)) {
+        *lse = softmax(scores, total);
+    }
+    out.fill(0.0);
     vectorised(
         #[inline(always)]
         || {
-            for keys in tile.keys().into_iter().filter(|keys| !keys.is_empty()) {
-                for k in k.rows(keys.start).data.chunks(k.width).take(keys.len()) {
-                    scores.push(scale * dot(q, &k[..dim]));
+            let mut column = 0;
+            for keys in keys.iter().filter(|keys| !keys.is_empty()) {
+                for (i, v) in v.rows(keys.start).data.chunks(v.width).take(keys.len()).enumerate() {
+                    for (out, scores) in out.chunks_exact_mut(dim).zip(scores.chunks_exact(total)) {
+                        let weight = scores[column + i];
+                        out.iter_mut().zip(&v[..dim]).for_each(|(out, v)| *out += weight * v);
+                    }
                 }
+                column += keys.len();
             }
         },
     );
-    let visible = scores.len();
-    let lse = softmax(scores, visible);
-    vectorised(
-        #[inline(always)]
-        || {
-            out.fill(0.0);
-            let mut weights = scores.iter();
-            for keys in tile.keys().into_iter().filter(|keys| !keys.is_empty()) {
-                for (v, weight) in v.rows(keys.start).data.chunks(v.width).take(keys.len()).zip(&mut weights) {
-                    out.iter_mut().zip(&v[..dim]).for_each(|(out, v)| *out += weight * v);
-                }
-            }
-        },
-    );
-    lse
 }
 
 #[inline(always)]

@@ -5,15 +5,22 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// x `[T, D_in]`, weight `[n, D_in]` (some rows of it), out `[T, n]`.
-pub(super) fn product(x: &[f32], weight: &[f32], d_in: usize, out: &mut [f32]) {
-    Arch::new().dispatch(FewRows { x, weight, d_in, out });
+use crate::blocks;
+use crate::tensor::Dtype;
+
+/// x `[T, D_in]`, weight `[n, D_in]` with rows `weight_row` apart, out `[T, n]`, whose length says what T and n are.
+pub(super) fn product(x: &[f32], weight: &[f32], weight_row: usize, d_in: usize, out: &mut [f32]) {
+    let width = out.len() / (x.len() / d_in);
+    Arch::new().dispatch(FewRows { x, weight, weight_row, d_in, width, out });
 }
 
 struct FewRows<'a> {
     x: &'a [f32],
     weight: &'a [f32],
+    weight_row: usize,
     d_in: usize,
+    /// n
+    width: usize,
     out: &'a mut [f32],
 }
 
@@ -22,33 +29,35 @@ impl WithSimd for FewRows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let FewRows { x, weight, d_in, out } = self;
-        let width = weight.len() / d_in;
-        let mut x_tiles = x.chunks_exact(4 * d_in);
-        let mut out_tiles = out.chunks_exact_mut(4 * width);
-        for (x, out) in x_tiles.by_ref().zip(out_tiles.by_ref()) {
-            columns::<S, 4, 4>(simd, x, weight, d_in, out);
-        }
-        let (x, out) = (x_tiles.remainder(), out_tiles.into_remainder());
-        match out.len() / width {
-            0 => {}
-            1 => columns::<S, 1, 8>(simd, x, weight, d_in, out),
-            2 => columns::<S, 2, 8>(simd, x, weight, d_in, out),
-            _ => columns::<S, 3, 4>(simd, x, weight, d_in, out),
+        let FewRows { x, weight, weight_row, d_in, width, out } = self;
+        let rows = x.len() / d_in;
+        let mut done = 0;
+        while done < rows {
+            let tile = (rows - done).min(4);
+            let x = &x[done * d_in..];
+            let out = &mut out[done * width..][..tile * width];
+            match tile {
+                1 => columns::<S, 1, 8>(simd, x, weight, weight_row, d_in, out),
+                2 => columns::<S, 2, 8>(simd, x, weight, weight_row, d_in, out),
+                3 => columns::<S, 3, 4>(simd, x, weight, weight_row, d_in, out),
+                _ => columns::<S, 4, 4>(simd, x, weight, weight_row, d_in, out),
+            }
+            done += tile;
         }
     }
 }
 
-/// T rows of x against all rows of the weight, R at a time.
+/// T rows of x against all rows of the weight, R at a time; out `[T, n]`.
 #[inline(always)]
 fn columns<S: Simd, const T: usize, const R: usize>(
     simd: S,
     x: &[f32],
     weight: &[f32],
+    weight_row: usize,
     d_in: usize,
     out: &mut [f32],
 ) {
-    let width = weight.len() / d_in;
+    let width = out.len() / T;
     let mut x_rows: [&[f32]; T] = [&[]; T];
     for t in 0..T {
         x_rows[t] = &x[t * d_in..][..d_in];
@@ -57,17 +66,17 @@ fn columns<S: Simd, const T: usize, const R: usize>(
     for first in (0..whole).step_by(R) {
         let mut rows: [&[f32]; R] = [&[]; R];
         for r in 0..R {
-            rows[r] = &weight[(first + r) * d_in..][..d_in];
+            rows[r] = &weight[(first + r) * weight_row..][..d_in];
         }
         let sums = tile(simd, x_rows, rows);
-        for (t, sums) in sums.iter().enumerate() {
-            out[t * width + first..][..R].copy_from_slice(sums);
+        for t in 0..T {
+            out[t * width + first..][..R].copy_from_slice(&sums[t]);
         }
     }
     for last in whole..width {
-        let sums = tile(simd, x_rows, [&weight[last * d_in..][..d_in]]);
-        for (t, [sum]) in sums.into_iter().enumerate() {
-            out[t * width + last] = sum;
+        let sums = tile(simd, x_rows, [&weight[last * weight_row..][..d_in]]);
+        for t in 0..T {
+            out[t * width + last] = sums[t][0];
         }
     }
 }
@@ -103,4 +112,54 @@ fn tile<S: Simd, const T: usize, const R: usize>(simd: S, x: [&[f32]; T], rows: 
         }
     }
     out
+}
+
+/// One row of x against rows of quantised blocks, whose numbers never leave the registers: out `[n]`. Gives what
+/// [`product`] gives for the unpacked rows, to the bit.
+pub(super) fn one_row(x: &[f32], dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
+    Arch::new().dispatch(OneRow { x, dtype, bytes, out });
+}
+
+struct OneRow<'a> {
+    x: &'a [f32],
+    dtype: Dtype,
+    bytes: &'a [u8],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for OneRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let OneRow { x, dtype, bytes, out } = self;
+        let row_bytes = bytes.len() / out.len();
+        // A macro for the reason given at `blocks::unpack`.
+        macro_rules! dots {
+            ($block:path, $bytes:literal, $len:literal) => {
+                for (out, row) in out.iter_mut().zip(bytes.chunks_exact(row_bytes)) {
+                    let mut sum = simd.splat_f32s(0.0);
+                    for (x, block) in x.as_chunks::<$len>().0.iter().zip(row.as_chunks::<$bytes>().0) {
+                        let mut values = [0.0; $len];
+                        $block(std::hint::black_box(block), &mut values);
+                        for (&x, &value) in S::as_simd_f32s(x).0.iter().zip(S::as_simd_f32s(&values).0) {
+                            sum = simd.mul_add_e_f32s(x, value, sum);
+                        }
+                    }
+                    *out = simd.reduce_sum_f32s(sum);
+                }
+            };
+        }
+        match dtype {
+            Dtype::Q8_0 => dots!(blocks::q8_0, 34, 32),
+            Dtype::Q4_0 => dots!(blocks::q4_0, 18, 32),
+            Dtype::Q4_1 => dots!(blocks::q4_1, 20, 32),
+            Dtype::Q5_0 => dots!(blocks::q5_0, 22, 32),
+            Dtype::Q5_1 => dots!(blocks::q5_1, 24, 32),
+            Dtype::Q4_K => dots!(blocks::q4_k, 144, 256),
+            Dtype::Q5_K => dots!(blocks::q5_k, 176, 256),
+            Dtype::Q6_K => dots!(blocks::q6_k, 210, 256),
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 => unreachable!("no blocks: read as rows"),
+        }
+    }
 }

@@ -19,12 +19,22 @@ use crate::tensor::Dtype;
 const PANEL: usize = 64;
 /// Up to this many rows a product reads its weight as it lies, instead of packing it for `gemm`.
 const FEW_ROWS: usize = 64;
+/// Up to this many rows a panel is unpacked in parts of as many columns, which then lie in the nearest cache.
+const VERY_FEW_ROWS: usize = 8;
 /// Rows one thread computes at a time where there are too few panels.
 const ROWS: usize = 64;
 
+/// What a thread needs for one panel of columns.
+#[derive(Default)]
+struct Scratch {
+    /// The panel of a packed weight.
+    unpacked: Vec<f32>,
+    /// The panel of the product, where x has few rows.
+    few: Vec<f32>,
+}
+
 thread_local! {
-    /// The panel of a packed weight that a thread is at.
-    static UNPACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// A matrix over a slice: element (i, j) at `i * row + j * col`.
@@ -76,6 +86,16 @@ impl<'a> Weight<'a> {
                 );
                 out
             }
+        }
+    }
+
+    /// Rows `range` as quantised blocks, if that is how they are stored.
+    fn blocks(&self, range: Range<usize>) -> Option<(Dtype, &'a [u8])> {
+        match *self {
+            Weight::Packed { dtype, row_bytes, bytes, .. } if dtype.block_len() > 1 => {
+                Some((dtype, &bytes[range.start * row_bytes..range.end * row_bytes]))
+            }
+            _ => None,
         }
     }
 
@@ -160,19 +180,30 @@ pub(super) fn product_by_columns(
         let columns = panel * PANEL..n.min((panel + 1) * PANEL);
         let rows = part * rows_each..m.min((part + 1) * rows_each);
         let lhs = Strided { data: &lhs.data[(rows.start * lhs.row).min(lhs.data.len())..], ..lhs };
-        UNPACKED.with_borrow_mut(|scratch| {
+        SCRATCH.with_borrow_mut(|scratch| {
             if let (Rhs::Transposed(weight), true) = (rhs, m <= FEW_ROWS) {
-                let mut few = [0.0; FEW_ROWS * PANEL];
-                let few = &mut few[..m * columns.len()];
-                few_rows::product(&lhs.data[..m * k], weight.rows_in(columns.clone(), scratch), k, few);
-                for (row, few) in few.chunks_exact(columns.len()).enumerate() {
-                    // SAFETY: as below.
-                    let dst = unsafe { target.row(row, columns.clone()) };
-                    dst.iter_mut().zip(few).for_each(|(dst, few)| *dst = alpha * few + if accumulate { *dst } else { 0.0 });
+                let each = if m <= VERY_FEW_ROWS { VERY_FEW_ROWS } else { PANEL };
+                let Scratch { unpacked, few } = scratch;
+                few.resize(FEW_ROWS * PANEL, 0.0);
+                for start in columns.clone().step_by(each) {
+                    let columns = start..columns.end.min(start + each);
+                    let few = &mut few[..m * columns.len()];
+                    let x = &lhs.data[..m * k];
+                    match weight.blocks(columns.clone()) {
+                        Some((dtype, bytes)) if m == 1 => few_rows::one_row(x, dtype, bytes, few),
+                        _ => few_rows::product(x, weight.rows_in(columns.clone(), unpacked), k, k, few),
+                    }
+                    for (row, few) in few.chunks_exact(columns.len()).enumerate() {
+                        // SAFETY: as below.
+                        let dst = unsafe { target.row(row, columns.clone()) };
+                        for (dst, few) in dst.iter_mut().zip(few) {
+                            *dst = alpha * few + if accumulate { *dst } else { 0.0 };
+                        }
+                    }
                 }
                 return;
             }
-            let rhs = rhs.columns(columns.clone(), scratch);
+            let rhs = rhs.columns(columns.clone(), &mut scratch.unpacked);
             // SAFETY: tasks differ in their columns or in their rows, so no two touch one element.
             unsafe { target.fill(rows, columns, lhs, rhs, k, alpha, accumulate) }
         });
