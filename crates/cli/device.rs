@@ -11,9 +11,10 @@ pub(crate) trait Job {
 }
 
 /// Runs a verb on the device that the flags ask for.
-pub(crate) fn dispatch(global: &Global, job: impl Job) -> Result<()> {
+pub(crate) fn dispatch(global: &Global, job: impl Job + Send) -> Result<()> {
     match global.device {
-        Device::Auto | Device::Cpu => job.run(Cpu::new(), global),
+        // On a thread of rayon's pool: a kernel called from outside it would wake the pool and wait, each time.
+        Device::Auto | Device::Cpu => rayon::scope(|_| job.run(Cpu::new(), global)),
         Device::Gpu => bail!("--device gpu: this build has no GPU backend; expected cpu or auto"),
     }
 }

@@ -104,10 +104,8 @@ pub async fn sample<B: Backend>(
             let total = prompts.len() * options.completions;
             progress.update(&Update { stage: Stage::Sample, output: file, done, total, tokens, metrics: None })
         };
-        let mut outcome = told(done, tokens);
-        if chunk.is_empty() || outcome.is_err() {
-            return outcome.map(|()| Vec::new());
-        }
+        told(done, tokens)?;
+        let mut outcome = Ok(());
         let generated = policy.model.generate(policy.adapter, chunk, &generate, |completion| {
             (done, tokens) = (done + 1, tokens + completion.tokens.len());
             if outcome.is_ok() {

@@ -30,6 +30,9 @@ use buffer::Pool;
 use product::Weight;
 
 /// All cores of this machine, or as many as rayon's pool has.
+///
+/// Decoding calls hundreds of short kernels a step: call the model from inside the pool (`rayon::scope`), where a kernel
+/// shares its work at once; from outside, each one wakes the pool and waits for it.
 #[derive(Debug, Clone, Default)]
 pub struct Cpu {
     pool: Arc<Pool>,

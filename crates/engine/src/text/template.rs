@@ -1,8 +1,10 @@
 //! Chat templates, rendered as transformers renders them (`transformers/utils/chat_template_utils.py`).
 //!
 //! Same environment: `trim_blocks`, `lstrip_blocks`, loop controls, Python's string methods, `raise_exception`,
-//! `strftime_now`, a `tojson` that escapes no HTML. Departs from it in
-//! three ways: work is bounded, a clock is there only if one is set, and `{% generation %}` marks nothing.
+//! `strftime_now`, a `tojson` that escapes no HTML. Departs from it in three ways: the steps of one rendering are bounded,
+//! a clock is there only if one is set, and `{% generation %}` marks nothing.
+//!
+//! Not bounded is the stack: minijinja 3.1 overflows it on a namespace that a template stores in itself and prints.
 
 use std::collections::BTreeMap;
 
