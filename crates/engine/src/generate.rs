@@ -211,11 +211,7 @@ impl<'a, B: Backend> Generation<'a, B> {
     }
 
     /// Computes prompts and draws the first token of all their completions, which then wait for a slot.
-    async fn prefill(
-        &mut self,
-        prompts: &[(usize, usize)],
-        finished: &mut impl FnMut(Generated),
-    ) -> Result<()> {
+    async fn prefill(&mut self, prompts: &[(usize, usize)], finished: &mut impl FnMut(Generated)) -> Result<()> {
         let backend = self.model.backend();
         let (mut tokens, mut positions, mut at) = (Vec::new(), Vec::new(), Vec::new());
         let (mut segments, mut head_rows, mut streams, mut drawn) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -260,11 +256,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         streams: &[u32],
     ) -> B::Indices {
         let (model, backend) = (self.model, self.model.backend());
-        let rows = Rows {
-            positions: backend.indices(positions),
-            plan: backend.plan(segments),
-            count: positions.len(),
-        };
+        let rows = Rows { positions: backend.indices(positions), plan: backend.plan(segments), count: positions.len() };
         let at = backend.indices(at);
         let mut x = model.embed(tokens, rows.count);
         for (layer, cache) in self.cache.iter_mut().enumerate() {
@@ -303,8 +295,8 @@ impl<'a, B: Backend> Generation<'a, B> {
                 let Request { id, prompt, .. } = &self.requests[slot.request];
                 // The newest token has no keys yet: it is the query.
                 let own_past = slot.tokens.len() - 1 + ahead;
-                let own_start = self.regions.len() * self.region_rows
-                    + i * (self.options.max_new_tokens + self.steps_per_read);
+                let own_start =
+                    self.regions.len() * self.region_rows + i * (self.options.max_new_tokens + self.steps_per_read);
                 positions.push((prompt.len() + own_past) as u32);
                 segments.push(Segment {
                     query_start: query as u32,

@@ -262,7 +262,8 @@ fn greedy_tokens() {
     for name in NAMES {
         let golden = golden(name);
         let model = model(name, "reference.safetensors", false);
-        let request = |(i, g): (usize, &Greedy)| Request { id: i.to_string(), prompt: g.prompt.clone(), completions: 1 };
+        let request =
+            |(i, g): (usize, &Greedy)| Request { id: i.to_string(), prompt: g.prompt.clone(), completions: 1 };
         let requests: Vec<Request> = golden.greedy.iter().enumerate().map(request).collect();
         let options = GenerateOptions {
             max_new_tokens: golden.greedy[0].tokens.len(),

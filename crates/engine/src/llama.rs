@@ -190,12 +190,7 @@ impl<B: Backend> Llama<B> {
 
     /// As [`Llama::token_logps`], keeping what [`Llama::backward`] needs. With `recompute` only each block's input is
     /// kept (4·T·D bytes a block instead of about 10 times as many) and its activations are computed twice.
-    pub(crate) fn forward(
-        &self,
-        adapter: Option<&Adapter<B>>,
-        batch: &Batch,
-        recompute: bool,
-    ) -> (Tape<B>, B::Buffer) {
+    pub(crate) fn forward(&self, adapter: Option<&Adapter<B>>, batch: &Batch, recompute: bool) -> (Tape<B>, B::Buffer) {
         let (rows, mut x) = self.enter(batch);
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for layer in 0..self.blocks.len() {
@@ -263,7 +258,13 @@ impl<B: Backend> Llama<B> {
     }
 
     /// Gathers the rows that meet the head: before and after the last norm, `[n, D]`.
-    pub(crate) fn leave(&self, x: B::Buffer, rows: usize, head_rows: &B::Indices, count: usize) -> (B::Buffer, B::Buffer) {
+    pub(crate) fn leave(
+        &self,
+        x: B::Buffer,
+        rows: usize,
+        head_rows: &B::Indices,
+        count: usize,
+    ) -> (B::Buffer, B::Buffer) {
         let width = self.config.hidden_size;
         let x = Matrix::dense(x, rows, width);
         let mut last = self.backend.buffer(count * width);
@@ -384,9 +385,7 @@ impl<B: Backend> Llama<B> {
         let d_q = &mut backend.buffer(count * heads.query * heads.dim);
         let d_k = &mut backend.buffer(count * heads.key_value * heads.dim);
         let d_v = &mut backend.buffer(count * heads.key_value * heads.dim);
-        backend.attention_backward(
-            &q, &k, &v, &attended, &lse, d_attended, &rows.plan, heads, d_q, d_k, d_v,
-        );
+        backend.attention_backward(&q, &k, &v, &attended, &lse, d_attended, &rows.plan, heads, d_q, d_k, d_v);
         backend.rope(d_q, &rows.positions, &self.frequencies, true);
         backend.rope(d_k, &rows.positions, &self.frequencies, true);
         let h = self.normed(x, &block.attention_norm, count);

@@ -108,7 +108,8 @@ fn parameters<'a, B: Backend>(
 pub struct Trainer<B: Backend> {
     options: AdamW,
     recompute: bool,
-    gradients: Gradients<B>,
+    /// Of the step under way; none before its first batch.
+    gradients: Option<Gradients<B>>,
     /// First and second moment of each parameter.
     moments: Vec<[B::Buffer; 2]>,
     step: u32,
@@ -119,10 +120,9 @@ impl<B: Backend> Trainer<B> {
     /// With `recompute`, activations inside blocks are computed again in the backward pass instead of being kept.
     pub fn new(model: &Llama<B>, adapter: Option<&Adapter<B>>, options: AdamW, recompute: bool) -> Self {
         let backend = model.backend();
-        let gradients = Gradients::zeros(model, adapter);
         let zeros = |like: &B::Buffer| [(); 2].map(|()| backend.zeros(backend.len(like)));
-        let moments = gradients.buffers().into_iter().map(zeros).collect();
-        Trainer { options, recompute, gradients, moments, step: 0 }
+        let moments = Gradients::zeros(model, adapter).buffers().into_iter().map(zeros).collect();
+        Trainer { options, recompute, gradients: None, moments, step: 0 }
     }
 
     /// Optimiser steps made so far.
@@ -151,7 +151,8 @@ impl<B: Backend> Trainer<B> {
             .zip(&batch.completion_lens)
             .flat_map(|(&d, &len)| std::iter::repeat_n(d as f32, len))
             .collect();
-        model.backward(adapter, tape, &per_token, &mut self.gradients);
+        let gradients = self.gradients.get_or_insert_with(|| Gradients::zeros(model, adapter));
+        model.backward(adapter, tape, &per_token, gradients);
         Ok(())
     }
 
@@ -163,26 +164,26 @@ impl<B: Backend> Trainer<B> {
         adapter: Option<&mut Adapter<B>>,
     ) -> Vec<(String, &B::Buffer)> {
         let named = parameters(model, adapter).unwrap();
-        named.into_iter().map(|(name, _)| name).zip(self.gradients.buffers()).collect()
+        let gradients = self.gradients.as_ref().unwrap();
+        named.into_iter().map(|(name, _)| name).zip(gradients.buffers()).collect()
     }
 
-    /// One AdamW step with clipping; gradients are zero afterwards. Returns their norm before clipping.
+    /// One AdamW step with clipping on the gradients accumulated since the last. Returns their norm before clipping.
     ///
     /// # Errors
-    /// A model not loaded as trainable where no adapter is given, or a device that was lost.
+    /// No batch since the last step, a model not loaded as trainable where no adapter is given, or a device that was lost.
     pub async fn update(
         &mut self,
         model: &mut Llama<B>,
-        mut adapter: Option<&mut Adapter<B>>,
+        adapter: Option<&mut Adapter<B>>,
         learning_rate: f32,
     ) -> Result<f32> {
         let backend = model.backend().clone();
+        let gradients = self.gradients.take().ok_or_else(|| Error::Request("an update without a batch".into()))?;
         self.step += 1;
         let mut norm_squared = backend.buffer(1);
-        let fresh = Gradients::zeros(model, adapter.as_deref());
-        let gradients = std::mem::replace(&mut self.gradients, fresh);
         backend.sum_of_squares(&gradients.buffers(), &mut norm_squared);
-        let parameters = parameters(model, adapter.as_deref_mut())?
+        let parameters = parameters(model, adapter)?
             .into_iter()
             .zip(gradients.buffers())
             .zip(&mut self.moments)

@@ -110,7 +110,9 @@ pub(super) fn forward(
             for head in heads {
                 let q = Head { data: q, width: query * dim, at: head * dim };
                 let columns = &mut out[head * dim..];
-                many_queries(&tile, q, k, v, dim, scores, columns, query * dim, |i, value| lse[i * query + head] = value);
+                many_queries(&tile, q, k, v, dim, scores, columns, query * dim, |i, value| {
+                    lse[i * query + head] = value
+                });
             }
         }
     });
@@ -274,9 +276,8 @@ pub(super) fn backward(
     let per_key = query / key_value;
     let groups = groups(segments);
     let tasks: Vec<_> = (0..groups.len()).flat_map(|group| (0..key_value).map(move |head| (group, head))).collect();
-    let parts = tasks.into_par_iter().map(|(group, head)| {
-        group_backward(saved, d_out, &groups[group], heads, group, head)
-    });
+    let parts =
+        tasks.into_par_iter().map(|(group, head)| group_backward(saved, d_out, groups[group], heads, group, head));
     for Part { group, key_value: head, d_q: q, d_k: k, d_v: v } in parts.collect::<Vec<_>>() {
         let start = groups[group][0].query_start as usize;
         let copy = |to: &mut [f32], from: &[f32], columns: usize, width: usize| {

@@ -258,14 +258,7 @@ impl Backend for Cpu {
         token_logps::backward(h, self.weight(head), head.rows(), &d_logits, d_h, d_head, |len| self.buffer(len));
     }
 
-    fn sample(
-        &self,
-        logits: &CpuBuffer,
-        sampling: &Sampling,
-        seed: u64,
-        streams: &Vec<u32>,
-        out: &mut Vec<u32>,
-    ) {
+    fn sample(&self, logits: &CpuBuffer, sampling: &Sampling, seed: u64, streams: &Vec<u32>, out: &mut Vec<u32>) {
         sample::draw(logits, sampling, seed, streams, out);
     }
 

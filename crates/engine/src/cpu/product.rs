@@ -129,9 +129,7 @@ impl Rhs<'_> {
     fn columns<'s>(&'s self, range: Range<usize>, scratch: &'s mut Vec<f32>) -> Strided<'s> {
         match *self {
             Rhs::Matrix(all) => Strided { data: &all.data[(range.start * all.col).min(all.data.len())..], ..all },
-            Rhs::Transposed(weight) => {
-                Strided { data: weight.rows_in(range, scratch), row: 1, col: weight.cols() }
-            }
+            Rhs::Transposed(weight) => Strided { data: weight.rows_in(range, scratch), row: 1, col: weight.cols() },
         }
     }
 }
