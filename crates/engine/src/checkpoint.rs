@@ -52,7 +52,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// A model whose tensors hold what `fill` writes into them, stored as `dtype`: F32, F16 or BF16.
-    pub fn random(
+    pub fn from_fn(
         config: LlamaConfig,
         dtype: Dtype,
         mut fill: impl FnMut(&str, &mut [f32]),

@@ -13,6 +13,9 @@ use crate::backend::{Backend, Segment};
 use crate::error::{Error, Result};
 use crate::llama::{BlockCache, Llama, Rows};
 
+#[cfg(test)]
+mod ahead;
+
 /// A prompt to complete.
 #[derive(Debug, Clone)]
 pub struct Request {

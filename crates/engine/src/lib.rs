@@ -24,6 +24,8 @@ pub mod hf;
 mod llama;
 mod matrix;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod text;
 #[cfg(test)]
 mod tolerances;

@@ -1,9 +1,6 @@
 //! The model: a Llama-family decoder over a [`Backend`], forward and backward, written once.
 
-use std::collections::BTreeMap;
-
 use cream_core::philox::{Stream, normals, prompt_hash};
-use half::{bf16, f16};
 
 use crate::adapter::{Adapter, Linear};
 use crate::backend::{Backend, Heads};
@@ -12,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::LlamaConfig;
 use crate::error::{Error, Result};
 use crate::matrix::{Lora, Matrix, MatrixData};
-use crate::tensor::{Dtype, Tensor};
+use crate::tensor::Dtype;
 use crate::train::{BlockGradients, Gradients};
 
 /// Weights of a model on a device.
@@ -140,25 +137,16 @@ impl<B: Backend> Llama<B> {
     /// # Errors
     /// A `dtype` other than F32, F16 and BF16.
     pub fn random(backend: B, config: LlamaConfig, dtype: Dtype, seed: u64) -> Result<Self> {
-        let mut tensors = BTreeMap::new();
-        for (name, shape) in config.tensor_shapes() {
-            let mut values = vec![1.0; shape.iter().product()];
-            if shape.len() == 2 {
-                let name = prompt_hash(name.as_bytes());
-                for (i, four) in values.chunks_mut(4).enumerate() {
-                    let normals = normals(Stream::at(seed, name, 0, i as u32).random());
-                    four.iter_mut().zip(normals).for_each(|(value, normal)| *value = 0.02 * normal);
-                }
+        let checkpoint = Checkpoint::from_fn(config, dtype, |name, values| {
+            if name.contains("norm") {
+                return values.fill(1.0);
             }
-            let bytes: Vec<u8> = match dtype {
-                Dtype::F32 => bytemuck::cast_slice(&values).to_vec(),
-                Dtype::F16 => values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
-                Dtype::BF16 => values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect(),
-                other => return Err(Error::Request(format!("random weights as {other:?}, expected F32, F16 or BF16"))),
-            };
-            tensors.insert(name, Tensor { dtype, shape, bytes: bytes.into() });
-        }
-        let checkpoint = Checkpoint::new("random weights", config, tensors)?;
+            let name = prompt_hash(name.as_bytes());
+            for (i, four) in values.chunks_mut(4).enumerate() {
+                let normals = normals(Stream::at(seed, name, 0, i as u32).random());
+                four.iter_mut().zip(normals).for_each(|(value, normal)| *value = 0.02 * normal);
+            }
+        })?;
         Llama::new(backend, &checkpoint, false)
     }
 

@@ -6,12 +6,24 @@ pub(crate) const GOLDEN: f64 = 1e-4;
 /// Gradients in f32 against torch autograd in f64: norm of the difference over the norm.
 pub(crate) const GOLDEN_GRADIENT: f64 = 1e-3;
 
-/// The same computation laid out otherwise (packed, shared, cached), relative, absolute below 1: sums in f32 in
+/// The same computation laid out otherwise (packed, shared, cached), relative to the largest number: sums in f32 in
 /// another order.
 pub(crate) const LAYOUT: f64 = 2e-5;
+
+/// Gradients laid out otherwise: norm of the difference over the norm.
+pub(crate) const LAYOUT_GRADIENT: f64 = 2e-5;
+
+/// A kernel in f32 against f64, relative to the largest number.
+pub(crate) const KERNEL: f64 = 5e-6;
+
+/// Values and moments after five steps of AdamW in f32 against f64, relative to the largest number.
+pub(crate) const MOMENTS: f64 = 2e-6;
+
+/// A learning rate in f32 against transformers in f64, relative to the peak.
+pub(crate) const SCHEDULE: f64 = 2e-7;
 
 /// Step of a central difference: rounding in f32 (1e-7 / step) and curvature (step²) balance near it.
 pub(crate) const DIFFERENCE_STEP: f32 = 1e-2;
 
-/// A directional derivative against a central difference in f32, relative, absolute below 1.
+/// A derivative along a random direction against a central difference in f32, relative to the gradient's norm.
 pub(crate) const DIFFERENCE: f64 = 5e-3;

@@ -1,0 +1,186 @@
+//! Every forward kernel against f64, on sizes that no tile divides.
+
+use cream_core::Sampling;
+use cream_core::philox::Stream;
+use pollster::block_on;
+
+use super::random::Random;
+use super::{assert_close, oracle, read, unwritten};
+use crate::tolerances::KERNEL;
+use crate::{Backend, Heads, LlamaConfig, Lora, Matrix, Segment};
+
+on_each_backend!(embed, store_rows, rms_norm, matmul, rope, attention, swiglu, token_logps, sample, linear);
+
+fn embed<B: Backend>(backend: &B, random: &mut Random) {
+    let (rows, width, count) = (random.pick(&[1, 50]), random.pick(&[1, 30, 64]), random.pick(&[1, 7, 200]));
+    let (values, ids) = (random.normals(rows * width, 1.0), random.ids(count, rows));
+    let mut out = unwritten(backend, count * width);
+    backend.embed(&Matrix::dense(backend.upload(&values), rows, width), &backend.indices(&ids), &mut out);
+    let expected: Vec<f32> = ids.iter().flat_map(|&id| &values[id as usize * width..][..width]).copied().collect();
+    assert_eq!(read(backend, &out), expected);
+}
+
+fn store_rows<B: Backend>(backend: &B, random: &mut Random) {
+    let (width, count) = (random.pick(&[1, 30, 64]), random.pick(&[1, 7, 40]));
+    let (x, before) = (random.normals(count * width, 1.0), random.normals(100 * width, 1.0));
+    let first = random.below(100 - 2 * count);
+    let rows: Vec<u32> = (0..count).rev().map(|i| (first + 2 * i) as u32).collect();
+    let mut out = backend.upload(&before);
+    backend.store_rows(&backend.upload(&x), &backend.indices(&rows), &mut out);
+    let mut expected = before;
+    for (row, x) in rows.iter().zip(x.chunks_exact(width)) {
+        expected[*row as usize * width..][..width].copy_from_slice(x);
+    }
+    assert_eq!(read(backend, &out), expected);
+}
+
+fn rms_norm<B: Backend>(backend: &B, random: &mut Random) {
+    for scale in [1e-3, 1.0, 1e3] {
+        let (rows, width) = (random.pick(&[1, 3, 33, 70]), random.pick(&[1, 7, 33, 64, 576]));
+        let (x, weight, eps) =
+            (random.normals(rows * width, scale), random.normals(width, 1.0), super::models::RMS_NORM_EPS);
+        let mut out = unwritten(backend, rows * width);
+        backend.rms_norm(&backend.upload(&x), &backend.upload(&weight), eps, &mut out);
+        let expected = oracle::rms_norm(&x, &weight, eps);
+        assert_close(&read(backend, &out), &expected, KERNEL, &format!("{rows} rows of {width}"));
+    }
+}
+
+fn matmul<B: Backend>(backend: &B, random: &mut Random) {
+    for rows in [1, 2, 5, 31, 130] {
+        let (d_in, d_out) = (random.pick(&[1, 7, 33, 64, 300]), random.pick(&[1, 5, 95, 97, 250]));
+        let what = format!("[{rows}, {d_in}] by [{d_out}, {d_in}]");
+        let (x, weight) = (random.normals(rows * d_in, 1.0), random.normals(d_out * d_in, 1.0));
+        let (before, alpha, accumulate) = (random.normals(rows * d_out, 1.0), random.normals(1, 1.0)[0], random.yes());
+        let mut out = if accumulate { backend.upload(&before) } else { unwritten(backend, rows * d_out) };
+        let matrix = Matrix::dense(backend.upload(&weight), d_out, d_in);
+        backend.matmul(&backend.upload(&x), &matrix, alpha, accumulate, &mut out);
+        let expected = oracle::scaled(&oracle::product(&x, &weight, d_in), alpha, accumulate.then_some(&before));
+        assert_close(&read(backend, &out), &expected, KERNEL, &what);
+    }
+}
+
+fn rope<B: Backend>(backend: &B, random: &mut Random) {
+    let (rows, heads, head_dim) = (random.pick(&[1, 17, 40]), random.pick(&[1, 3]), random.pick(&[2, 10, 64]));
+    let frequencies = LlamaConfig { head_dim, ..super::models::config() }.rope_frequencies();
+    let (x, positions) = (random.normals(rows * heads * head_dim, 1.0), random.ids(rows, 8192));
+    for inverse in [false, true] {
+        let mut out = backend.upload(&x);
+        backend.rope(&mut out, &backend.indices(&positions), &backend.upload(&frequencies), inverse);
+        let expected = oracle::rope(&x, &positions, &frequencies, inverse);
+        assert_close(&read(backend, &out), &expected, KERNEL, &format!("inverse {inverse}"));
+    }
+}
+
+/// Prompts, completions and decoding slots in one plan, over keys that are not the queries' own rows.
+fn attention<B: Backend>(backend: &B, random: &mut Random) {
+    let (key_rows, count) = (300, 1 + random.below(8));
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut rows = 0;
+    for _ in 0..count {
+        let (query_len, own_past) = (random.pick(&[1, 1, 2, 31, 33, 70]), random.pick(&[0, 1, 40]));
+        let (prefix_start, prefix_len) = random.pick(&[(0, 0), (0, 1), (7, 17), (100, 64)]);
+        let own_start = random.below(key_rows - query_len - own_past) as u32;
+        let [query_start, query_len, own_past] = [rows, query_len, own_past].map(|n| n as u32);
+        segments.push(Segment { query_start, query_len, prefix_start, prefix_len, own_start, own_past });
+        rows += query_len as usize;
+    }
+    let (query, key_value, dim) = random.pick(&[(1, 1, 2), (4, 2, 16), (6, 2, 10), (9, 3, 64), (3, 1, 20)]);
+    let heads = Heads { query, key_value, dim };
+    for scale in [1.0, 10.0] {
+        let q = random.normals(rows * query * dim, scale);
+        let [k, v] = [scale, 1.0].map(|scale| random.normals(key_rows * key_value * dim, scale));
+        let (mut out, mut lse) = (unwritten(backend, q.len()), unwritten(backend, rows * query));
+        let [q_there, k_there, v_there] = [&q, &k, &v].map(|values| backend.upload(values));
+        backend.attention(&q_there, &k_there, &v_there, &backend.plan(&segments), heads, &mut out, &mut lse);
+        let [expected_out, expected_lse] = oracle::attention(&q, &k, &v, &segments, heads);
+        assert_close(&read(backend, &lse), &expected_lse, KERNEL, &format!("lse, {heads:?} {segments:?}"));
+        // A weight is off by as much, relatively, as its score is off absolutely.
+        let largest = expected_lse.iter().fold(1.0, |max: f64, lse| max.max(lse.abs()));
+        assert_close(&read(backend, &out), &expected_out, KERNEL * largest, &format!("{heads:?} {segments:?}"));
+    }
+}
+
+fn swiglu<B: Backend>(backend: &B, random: &mut Random) {
+    let len = random.pick(&[1, 17, 1000, 40_001]);
+    for scale in [1.0, 100.0] {
+        let (gate, up) = (random.normals(len, scale), random.normals(len, 1.0));
+        let mut out = unwritten(backend, len);
+        backend.swiglu(&backend.upload(&gate), &backend.upload(&up), &mut out);
+        assert_close(&read(backend, &out), &oracle::swiglu(&gate, &up), KERNEL, &format!("{len} numbers"));
+    }
+}
+
+fn token_logps<B: Backend>(backend: &B, random: &mut Random) {
+    for scale in [1.0, 100.0] {
+        let (rows, width) = (random.pick(&[1, 9, 40]), random.pick(&[1, 33, 64]));
+        let vocab = random.pick(&[2, 320, 1025, 2500]);
+        let what = format!("{rows} rows of {width}, {vocab} tokens, logits to {scale}");
+        let (h, head) = (random.normals(rows * width, scale), random.normals(vocab * width, 1.0));
+        let mut targets = random.ids(rows, vocab);
+        targets[0] = vocab as u32 - 1;
+        let (mut logps, mut lse) = (unwritten(backend, rows), unwritten(backend, rows));
+        let matrix = Matrix::dense(backend.upload(&head), vocab, width);
+        backend.token_logps(&backend.upload(&h), &matrix, &backend.indices(&targets), &mut logps, &mut lse);
+        let [expected, expected_lse] = oracle::token_logps(&h, &head, width, &targets);
+        assert_close(&read(backend, &lse), &expected_lse, KERNEL, &format!("{what}: lse"));
+        // The difference of two numbers as large as the log-sum-exp.
+        let largest = |of: &[f64]| of.iter().fold(1.0, |max: f64, v| max.max(v.abs()));
+        let tolerance = KERNEL * (largest(&expected_lse) / largest(&expected)).max(1.0);
+        assert_close(&read(backend, &logps), &expected, tolerance, &what);
+    }
+}
+
+fn sample<B: Backend>(backend: &B, random: &mut Random) {
+    let (rows, vocab) = (random.pick(&[1, 5, 64]), random.pick(&[1, 2, 320, 2500]));
+    let mut logits = random.normals(rows * vocab, 3.0);
+    let (streams, seed) = (random.words_of(4 * rows), u64::from(random.words_of(1)[0]) << 20);
+    let settings = [
+        Sampling::default(),
+        Sampling { temperature: 0.0, ..Sampling::default() },
+        Sampling { temperature: 1.3, top_k: 7, top_p: 1.0, min_p: 0.0 },
+        Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.05 },
+    ];
+    for sampling in settings {
+        let expected = |row: usize| {
+            let counter = streams[4 * row..][..4].try_into().unwrap();
+            let uniform = Stream { counter, key: [seed as u32, (seed >> 32) as u32] }.uniform();
+            cream_core::sample(&logits[row * vocab..][..vocab], &sampling, uniform, &mut vec![0.0; 2 * vocab]).unwrap()
+        };
+        let expected: Vec<u32> = (0..rows).map(expected).collect();
+        let mut out = backend.indices(&vec![u32::MAX; rows]);
+        backend.sample(&backend.upload(&logits), &sampling, seed, &backend.indices(&streams), &mut out);
+        assert_eq!(
+            block_on(backend.read_indices(&out)).unwrap(),
+            expected,
+            "{rows} rows, {vocab} tokens, {sampling:?}"
+        );
+    }
+    // A row with nothing to draw from.
+    logits[..vocab].fill(f32::NAN);
+    let mut out = backend.indices(&vec![u32::MAX; rows]);
+    backend.sample(&backend.upload(&logits), &Sampling::default(), seed, &backend.indices(&streams), &mut out);
+    assert_eq!(block_on(backend.read_indices(&out)).unwrap()[0], 0);
+}
+
+fn linear<B: Backend>(backend: &B, random: &mut Random) {
+    for accumulate in [false, true] {
+        let (rows, r, scale) = (random.pick(&[1, 4, 33]), random.pick(&[1, 3, 16]), random.normals(1, 1.0)[0]);
+        let (d_in, d_out) = (random.pick(&[7, 64, 100]), random.pick(&[5, 64, 130]));
+        let [x, weight, a, b, before] =
+            [rows * d_in, d_out * d_in, r * d_in, d_out * r, rows * d_out].map(|len| random.normals(len, 1.0));
+        let matrix = |values: &[f32], rows: usize, cols: usize| Matrix::dense(backend.upload(values), rows, cols);
+        let lora = Lora { a: matrix(&a, r, d_in), b: matrix(&b, d_out, r), scale };
+        let merged: Vec<f32> = oracle::product(&b, &oracle::transposed(&a, d_in), r)
+            .iter()
+            .zip(&weight)
+            .map(|(ba, &weight)| (f64::from(weight) + f64::from(scale) * ba) as f32)
+            .collect();
+        for (lora, weights) in [(None, &weight), (Some(&lora), &merged)] {
+            let mut out = if accumulate { backend.upload(&before) } else { unwritten(backend, rows * d_out) };
+            backend.linear(&backend.upload(&x), &matrix(&weight, d_out, d_in), lora, accumulate, &mut out);
+            let expected = oracle::scaled(&oracle::product(&x, weights, d_in), 1.0, accumulate.then_some(&before));
+            assert_close(&read(backend, &out), &expected, KERNEL, &format!("rank {r}, adapter {}", lora.is_some()));
+        }
+    }
+}

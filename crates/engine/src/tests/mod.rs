@@ -1,0 +1,63 @@
+//! Properties on random inputs: kernels against f64 and against finite differences, layouts against each other.
+//!
+//! A check takes a backend and a source of random numbers; [`on_each_backend`] makes it a test for every backend.
+
+/// One test a backend and check, `ROUNDS` times each.
+macro_rules! on_each_backend {
+    ($($check:ident),+ $(,)?) => {
+        mod cpu {
+            $(
+                #[test]
+                fn $check() {
+                    let backend = $crate::Cpu::new();
+                    crate::tests::random::rounds().for_each(|mut random| super::$check(&backend, &mut random));
+                }
+            )+
+        }
+    };
+}
+
+mod backward;
+mod forward;
+mod generation;
+mod layout;
+pub(crate) mod models;
+mod optimiser;
+mod oracle;
+mod packed;
+pub(crate) mod random;
+mod requests;
+mod threads;
+mod training;
+
+use pollster::block_on;
+
+use crate::Backend;
+
+/// The buffer's numbers.
+fn read<B: Backend>(backend: &B, buffer: &B::Buffer) -> Vec<f32> {
+    block_on(backend.read(buffer)).unwrap()
+}
+
+/// A buffer that a kernel must overwrite: a NaN left in it fails the test.
+fn unwritten<B: Backend>(backend: &B, len: usize) -> B::Buffer {
+    backend.upload(&vec![f32::NAN; len])
+}
+
+/// Each number within `tolerance` of the expected one, relative to the largest expected one.
+fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}: length");
+    let size = expected.iter().fold(0.0, |size: f64, e| size.max(e.abs()));
+    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(got) - expected).abs() / size.max(f64::from(f32::MIN_POSITIVE));
+        assert!(error <= tolerance, "{what}: number {i} is {got}, expected {expected}: off by {error:e} of {size}");
+    }
+}
+
+fn widened(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
+}

@@ -1,0 +1,146 @@
+//! What a training run keeps and what it hands out: its state, its schedule, its adapter.
+
+use pollster::block_on;
+
+use super::models::{accumulate, adapter, batch, config, configs, groups, model};
+use super::random::Random;
+use super::widened;
+use crate::tolerances::SCHEDULE;
+use crate::{AdamW, Adapter, Backend, Batch, Linear, Llama, LoraConfig, Schedule, Trainer};
+
+on_each_backend!(a_restored_run_goes_on_bit_for_bit, peft_round_trip);
+
+fn train<B: Backend>(
+    trainer: &mut Trainer<B>,
+    model: &mut Llama<B>,
+    mut adapter: Option<&mut Adapter<B>>,
+    batches: &[(Batch, Vec<f64>)],
+) -> Vec<u8> {
+    for (batch, d) in batches {
+        accumulate(trainer, model, adapter.as_deref(), batch, d);
+        block_on(trainer.update(model, adapter.as_deref_mut(), 1e-2)).unwrap();
+    }
+    block_on(trainer.state(model, adapter)).unwrap()
+}
+
+fn a_restored_run_goes_on_bit_for_bit<B: Backend>(backend: &B, random: &mut Random) {
+    for config in configs() {
+        let batches = [(); 4].map(|()| {
+            let batch = batch(&groups(random, config.vocab_size));
+            let d = widened(&random.normals(batch.completion_lens.len(), 1.0));
+            (batch, d)
+        });
+        let mut model = model(backend, random, &config, true);
+        let mut adapter = adapter(backend, random, &config);
+        for adapted in [false, true] {
+            let adapter = &mut adapted.then_some(&mut adapter);
+            let trainer =
+                |model: &Llama<B>, adapter: Option<&Adapter<B>>| Trainer::new(model, adapter, AdamW::default(), false);
+            let mut first = trainer(&model, adapter.as_deref());
+            let state = train(&mut first, &mut model, adapter.as_deref_mut(), &batches[..2]);
+            let end = train(&mut first, &mut model, adapter.as_deref_mut(), &batches[2..]);
+            assert_ne!(state, end);
+            // Values have moved on; the state brings them back.
+            let mut second = trainer(&model, adapter.as_deref());
+            second.restore(&mut model, adapter.as_deref_mut(), &state).unwrap();
+            assert_eq!(second.step(), 2);
+            assert_eq!(block_on(second.state(&mut model, adapter.as_deref_mut())).unwrap(), state);
+            let again = train(&mut second, &mut model, adapter.as_deref_mut(), &batches[2..]);
+            assert!(again == end, "adapted {adapted}");
+        }
+    }
+}
+
+fn peft_round_trip<B: Backend>(backend: &B, random: &mut Random) {
+    for config in configs() {
+        let some = LoraConfig { r: 5, lora_alpha: 2.5, target_modules: vec![Linear::QProj, Linear::DownProj] };
+        let some = Adapter::new(backend, &config, some, 3).unwrap();
+        for adapter in [some, adapter(backend, random, &config)] {
+            let (settings, weights) = block_on(adapter.to_peft(backend, "base/model")).unwrap();
+            let read = Adapter::from_peft(backend, &config, settings.as_bytes(), &weights).unwrap();
+            assert_eq!(read.config(), adapter.config());
+            assert_eq!(block_on(read.to_peft(backend, "base/model")).unwrap(), (settings, weights));
+            let (model, batch) = (model(backend, random, &config, false), batch(&groups(random, config.vocab_size)));
+            let [got, expected] =
+                [&read, &adapter].map(|adapter| block_on(model.token_logps(Some(adapter), &batch)).unwrap());
+            assert_eq!(got, expected);
+        }
+    }
+}
+
+#[test]
+fn a_fresh_adapter_starts_as_peft_starts() {
+    let (config, r) = (config(), 16);
+    let mut adapter = Adapter::new(&crate::Cpu::new(), &config, LoraConfig { r, ..LoraConfig::default() }, 1).unwrap();
+    for (name, buffer) in adapter.parameters_mut() {
+        let values: &[f32] = buffer.unwrap();
+        if name.contains("lora_B") {
+            assert!(values.iter().all(|&value| value == 0.0), "{name}");
+            continue;
+        }
+        // Uniform within ±1/sqrt(D_in): kaiming_uniform_ with a = sqrt(5).
+        let bound = 1.0 / ((values.len() / r) as f32).sqrt();
+        let (least, most) = values.iter().fold((0f32, 0f32), |(least, most), &v| (least.min(v), most.max(v)));
+        assert!(
+            -bound <= least && least < -0.9 * bound && 0.9 * bound < most && most <= bound,
+            "{name}: {least} {most}"
+        );
+    }
+}
+
+/// transformers 5's get_cosine_schedule_with_warmup, peak 5e-5, read step by step.
+#[test]
+fn schedule_of_transformers() {
+    let golden: [(u32, f32, &[f32]); 3] = [
+        (
+            10,
+            0.2,
+            &[
+                0.0,
+                2.5e-5,
+                5e-5,
+                4.809_698_8e-5,
+                4.267_767e-5,
+                3.456_708_6e-5,
+                2.5e-5,
+                1.543_291_4e-5,
+                7.322_330_5e-6,
+                1.903_011_7e-6,
+            ],
+        ),
+        (7, 0.1, &[0.0, 5e-5, 4.665_063_5e-5, 3.75e-5, 2.5e-5, 1.25e-5, 3.349_365e-6]),
+        (
+            20,
+            0.0,
+            &[
+                5e-5,
+                4.969_221e-5,
+                4.877_641_3e-5,
+                4.727_516_3e-5,
+                4.522_542_5e-5,
+                4.267_767e-5,
+                3.969_463_1e-5,
+                3.634_976_2e-5,
+                3.272_542_5e-5,
+                2.891_086_2e-5,
+                2.5e-5,
+                2.108_913_8e-5,
+                1.727_457_5e-5,
+                1.365_023_8e-5,
+                1.030_536_9e-5,
+                7.322_330_5e-6,
+                4.774_575e-6,
+                2.724_836_9e-6,
+                1.223_587_1e-6,
+                3.077_915e-7,
+            ],
+        ),
+    ];
+    for (total_steps, warmup_ratio, expected) in golden {
+        let schedule = Schedule { learning_rate: 5e-5, warmup_ratio, total_steps };
+        let got: Vec<f32> = (0..total_steps).map(|step| schedule.at(step)).collect();
+        super::assert_close(&got, &widened(expected), SCHEDULE, &format!("{schedule:?}"));
+    }
+    let all_warmup = Schedule { learning_rate: 1.0, warmup_ratio: 1.0, total_steps: 4 };
+    assert_eq!([0, 1, 2, 3].map(|step| all_warmup.at(step)), [0.0, 0.25, 0.5, 0.75]);
+}
