@@ -55,7 +55,7 @@ pub(super) fn checkpoint(random: &mut Random, config: &LlamaConfig, dtype: Dtype
         let deviates = random.normals(values.len(), 0.15);
         values.iter_mut().zip(deviates).for_each(|(value, n)| *value = if norm { 1.0 + n } else { n });
     };
-    Checkpoint::random(config.clone(), dtype, fill).unwrap()
+    Checkpoint::from_fn(config.clone(), dtype, fill).unwrap()
 }
 
 pub(crate) fn model<B: Backend>(backend: &B, random: &mut Random, config: &LlamaConfig, trainable: bool) -> Llama<B> {
