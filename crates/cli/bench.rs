@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// How random weights are stored
-    #[arg(long, value_enum, default_value_t = Storage::F32, conflicts_with = "model")]
+    #[arg(long, value_enum, default_value_t = Storage::Bf16, conflicts_with = "model")]
     storage: Storage,
     /// Stages to run, comma-separated
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Stage::value_variants().to_vec())]

@@ -84,7 +84,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     };
 
     println!("Tokens a second on {threads} cores (iteration: seconds).\n");
-    table("random f32 weights", &f32_rows, "torch + transformers", &torch);
+    table("random weights, stored as bf16", &f32_rows, "torch + transformers", &torch);
     table("SmolLM2-135M-Instruct Q4_1", &q4_rows, "llama.cpp", &llama);
     if python.is_none() {
         println!("CREAM_PYTHON is not set: nothing to compare with.");

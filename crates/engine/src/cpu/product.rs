@@ -21,7 +21,9 @@ const PANEL: usize = 64;
 const FEW_ROWS: usize = 64;
 /// Up to this many rows a panel is unpacked in parts of as many columns, which then lie in the nearest cache.
 const VERY_FEW_ROWS: usize = 8;
-/// Rows one thread computes at a time where there are too few panels.
+/// Tasks that a product is divided into at least, if it has rows enough.
+const TASKS: usize = 16;
+/// Fewest rows worth a task of their own.
 const ROWS: usize = 64;
 
 /// What a thread needs for one panel of columns.
@@ -170,9 +172,9 @@ pub(super) fn product_by_columns(
     let Shape { m, n, k } = shape;
     let target = Target::new(dst, n, shape);
     let panels = n.div_ceil(PANEL);
-    // Few columns: rows are divided too, each part asking for the panel again (it is small).
-    let row_parts = if panels < 2 { m.div_ceil(ROWS) } else { 1 };
-    let rows_each = if row_parts > 1 { ROWS } else { m };
+    // Few panels are divided by rows too, so that threads end together; each part asks for its panel again.
+    let row_parts = TASKS.div_ceil(panels.max(1)).min(m.div_ceil(ROWS)).max(1);
+    let rows_each = m.div_ceil(row_parts);
     (0..panels * row_parts).into_par_iter().for_each(|task| {
         let (panel, part) = (task % panels, task / panels);
         let columns = panel * PANEL..n.min((panel + 1) * PANEL);

@@ -5,7 +5,7 @@ use cream_core::philox::Stream;
 use pollster::block_on;
 
 use super::random::Random;
-use super::{assert_close, oracle, read, unwritten};
+use super::{assert_close, assert_close_by, largest, oracle, read, unwritten};
 use crate::tolerances::KERNEL;
 use crate::{Backend, Heads, LlamaConfig, Lora, Matrix, Segment};
 
@@ -47,16 +47,18 @@ fn rms_norm<B: Backend>(backend: &B, random: &mut Random) {
 }
 
 fn matmul<B: Backend>(backend: &B, random: &mut Random) {
-    for rows in [1, 2, 5, 31, 130] {
+    for rows in [1, 2, 5, 31, 64, 65, 130] {
         let (d_in, d_out) = (random.pick(&[1, 7, 33, 64, 300]), random.pick(&[1, 5, 95, 97, 250]));
         let what = format!("[{rows}, {d_in}] by [{d_out}, {d_in}]");
         let (x, weight) = (random.normals(rows * d_in, 1.0), random.normals(d_out * d_in, 1.0));
-        let (before, alpha, accumulate) = (random.normals(rows * d_out, 1.0), random.normals(1, 1.0)[0], random.yes());
+        let (before, alpha, accumulate) =
+            (random.normals(rows * d_out, 1.0), random.pick(&[-1.5, 0.5, 2.0]), random.yes());
         let mut out = if accumulate { backend.upload(&before) } else { unwritten(backend, rows * d_out) };
         let matrix = Matrix::dense(backend.upload(&weight), d_out, d_in);
         backend.matmul(&backend.upload(&x), &matrix, alpha, accumulate, &mut out);
         let expected = oracle::scaled(&oracle::product(&x, &weight, d_in), alpha, accumulate.then_some(&before));
-        assert_close(&read(backend, &out), &expected, KERNEL, &what);
+        let size = largest(&expected).max(oracle::product_size(&x, &weight, d_in));
+        assert_close_by(&read(backend, &out), &expected, size, KERNEL, &what);
     }
 }
 
@@ -96,8 +98,8 @@ fn attention<B: Backend>(backend: &B, random: &mut Random) {
         let [expected_out, expected_lse] = oracle::attention(&q, &k, &v, &segments, heads);
         assert_close(&read(backend, &lse), &expected_lse, KERNEL, &format!("lse, {heads:?} {segments:?}"));
         // A weight is off by as much, relatively, as its score is off absolutely.
-        let largest = expected_lse.iter().fold(1.0, |max: f64, lse| max.max(lse.abs()));
-        assert_close(&read(backend, &out), &expected_out, KERNEL * largest, &format!("{heads:?} {segments:?}"));
+        let tolerance = KERNEL * largest(&expected_lse).max(1.0);
+        assert_close(&read(backend, &out), &expected_out, tolerance, &format!("{heads:?} {segments:?}"));
     }
 }
 
@@ -123,11 +125,10 @@ fn token_logps<B: Backend>(backend: &B, random: &mut Random) {
         let matrix = Matrix::dense(backend.upload(&head), vocab, width);
         backend.token_logps(&backend.upload(&h), &matrix, &backend.indices(&targets), &mut logps, &mut lse);
         let [expected, expected_lse] = oracle::token_logps(&h, &head, width, &targets);
-        assert_close(&read(backend, &lse), &expected_lse, KERNEL, &format!("{what}: lse"));
-        // The difference of two numbers as large as the log-sum-exp.
-        let largest = |of: &[f64]| of.iter().fold(1.0, |max: f64, v| max.max(v.abs()));
-        let tolerance = KERNEL * (largest(&expected_lse) / largest(&expected)).max(1.0);
-        assert_close(&read(backend, &logps), &expected, tolerance, &what);
+        // Differences of numbers as large as the logits.
+        let size = largest(&expected_lse).max(oracle::product_size(&h, &head, width));
+        assert_close_by(&read(backend, &lse), &expected_lse, size, KERNEL, &format!("{what}: lse"));
+        assert_close_by(&read(backend, &logps), &expected, size, KERNEL, &what);
     }
 }
 
@@ -165,7 +166,7 @@ fn sample<B: Backend>(backend: &B, random: &mut Random) {
 
 fn linear<B: Backend>(backend: &B, random: &mut Random) {
     for accumulate in [false, true] {
-        let (rows, r, scale) = (random.pick(&[1, 4, 33]), random.pick(&[1, 3, 16]), random.normals(1, 1.0)[0]);
+        let (rows, r, scale) = (random.pick(&[1, 4, 33]), random.pick(&[1, 3, 16]), random.pick(&[-1.5, 0.5, 2.0]));
         let (d_in, d_out) = (random.pick(&[7, 64, 100]), random.pick(&[5, 64, 130]));
         let [x, weight, a, b, before] =
             [rows * d_in, d_out * d_in, r * d_in, d_out * r, rows * d_out].map(|len| random.normals(len, 1.0));

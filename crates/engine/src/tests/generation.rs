@@ -8,7 +8,7 @@ use pollster::block_on;
 use super::models::{adapter, configs, model, next_logps};
 use super::random::Random;
 use crate::tolerances::LAYOUT;
-use crate::{Adapter, Backend, GenerateOptions, Generated, Llama, Request};
+use crate::{Adapter, Backend, GenerateOptions, Generated, Llama, LlamaConfig, Request};
 
 on_each_backend!(
     greedy_takes_what_the_model_without_a_cache_would,
@@ -111,9 +111,12 @@ fn slots_and_company_change_nothing<B: Backend>(backend: &B, random: &mut Random
 
 fn more_prompt_tokens_than_one_pass_takes<B: Backend>(backend: &B, random: &mut Random) {
     let [config, _] = configs();
-    let model = model(backend, random, &config, false);
-    let request = |i: usize| Request { id: i.to_string(), prompt: random.ids(200, 320), completions: 1 };
-    let requests: Vec<Request> = (0..8).map(request).collect();
+    let model = model(backend, random, &LlamaConfig { max_position_embeddings: 2048, ..config }, false);
+    // One that is too long by itself, then several that are so together.
+    let lens = [1100, 200, 200, 200, 200, 200, 200, 200];
+    let request =
+        |(i, len): (usize, usize)| Request { id: i.to_string(), prompt: random.ids(len, 320), completions: 1 };
+    let requests: Vec<Request> = lens.into_iter().enumerate().map(request).collect();
     let options = |slots| GenerateOptions { max_new_tokens: 3, ..options(SAMPLED, slots) };
     assert_eq!(generate(&model, None, &requests, &options(8)), generate(&model, None, &requests, &options(1)));
 }

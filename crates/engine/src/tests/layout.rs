@@ -10,6 +10,7 @@ use crate::{Adapter, Backend, Batch, Checkpoint, Dtype, Group, Llama, LlamaConfi
 
 on_each_backend!(
     packed_is_alone,
+    a_completion_is_a_longer_prompt,
     packed_gradient_is_the_sum,
     two_micro_batches_are_one_batch,
     recomputed_is_kept,
@@ -40,6 +41,23 @@ fn packed_is_alone<B: Backend>(backend: &B, random: &mut Random) {
             let packed = token_logps(&model, adapter, &batch(&groups));
             let expected: Vec<f32> = alone(&groups).iter().flat_map(|one| token_logps(&model, adapter, one)).collect();
             assert_close(&packed, &widened(&expected), LAYOUT, &format!("{groups:?}"));
+        }
+    }
+}
+
+fn a_completion_is_a_longer_prompt<B: Backend>(backend: &B, random: &mut Random) {
+    for config in configs() {
+        let (model, adapter) = (model(backend, random, &config, false), adapter(backend, random, &config));
+        let groups = groups(random, config.vocab_size);
+        let packed = batch(&groups);
+        let logps = token_logps(&model, Some(&adapter), &packed);
+        let prompts = groups.iter().flat_map(|g| g.completions.iter().map(|completion| (&g.prompt, completion)));
+        for ((prompt, completion), logps) in prompts.zip(packed.split(&logps)) {
+            for i in [0, completion.len() / 2, completion.len() - 1] {
+                let sequence = [prompt, &completion[..i]].concat();
+                let expected = next_logps(&model, Some(&adapter), &sequence)[completion[i] as usize];
+                assert_close(&logps[i..=i], &[f64::from(expected)], LAYOUT, &format!("token {i} of {completion:?}"));
+            }
         }
     }
 }

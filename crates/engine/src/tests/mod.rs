@@ -46,12 +46,20 @@ fn unwritten<B: Backend>(backend: &B, len: usize) -> B::Buffer {
 
 /// Each number within `tolerance` of the expected one, relative to the largest expected one.
 fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+    assert_close_by(got, expected, largest(expected), tolerance, what);
+}
+
+/// The same relative to `size`, where the numbers may be small differences of large ones.
+fn assert_close_by(got: &[f32], expected: &[f64], size: f64, tolerance: f64, what: &str) {
     assert_eq!(got.len(), expected.len(), "{what}: length");
-    let size = expected.iter().fold(0.0, |size: f64, e| size.max(e.abs()));
     for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
         let error = (f64::from(got) - expected).abs() / size.max(f64::from(f32::MIN_POSITIVE));
         assert!(error <= tolerance, "{what}: number {i} is {got}, expected {expected}: off by {error:e} of {size}");
     }
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()))
 }
 
 fn widened(values: &[f32]) -> Vec<f64> {

@@ -11,6 +11,11 @@ pub(super) fn product(a: &[f32], b: &[f32], k: usize) -> Vec<f64> {
     a.chunks_exact(k).flat_map(|a| b.chunks_exact(k).map(move |b| dot(a, b))).collect()
 }
 
+/// What the numbers of [`product`] amount to for signs at random: a lone one may be much smaller.
+pub(super) fn product_size(a: &[f32], b: &[f32], k: usize) -> f64 {
+    (dot(a, a) * dot(b, b) * k as f64 / (a.len() * b.len()) as f64).sqrt()
+}
+
 pub(super) fn transposed(x: &[f32], cols: usize) -> Vec<f32> {
     (0..cols).flat_map(|col| x.iter().skip(col).step_by(cols).copied()).collect()
 }

@@ -1,11 +1,13 @@
-//! Results do not depend on the number of threads, nor on what a reused buffer held before. The CPU's own promise.
+//! Results do not depend on the number of threads, on the rows beside a row, nor on what a reused buffer held before:
+//! the CPU's own promise.
 
 use pollster::block_on;
 
 use super::models::{accumulate, adapter, batch, checkpoint, configs, groups};
+use super::packed::DTYPES;
 use super::random::rounds;
 use super::widened;
-use crate::{AdamW, Cpu, Dtype, Llama, Trainer};
+use crate::{AdamW, Backend, Cpu, Dtype, Llama, Matrix, Trainer};
 
 /// Log-probs and the state after two steps, on this many threads.
 fn run(threads: usize, seed: usize, dtype: Dtype, again: bool) -> (Vec<f32>, Vec<u8>) {
@@ -44,6 +46,28 @@ fn threads_change_nothing() {
             let [(one, one_state), (three, three_state)] = [1, 3].map(|threads| run(threads, seed, dtype, false));
             assert_eq!(one, three, "{dtype:?}, round {seed}");
             assert!(one_state == three_state, "{dtype:?}, round {seed}: state");
+        }
+    }
+}
+
+/// Decoding reads stored weights otherwise for one row than for several.
+#[test]
+fn rows_beside_a_row_change_nothing() {
+    let backend = Cpu::new();
+    for mut random in rounds() {
+        for dtype in DTYPES {
+            let (d_in, d_out) = (256, random.pick(&[1, 63, 65, 130]));
+            let weight = Matrix::stored(&backend, &random.tensor(dtype, d_out, d_in));
+            let product = |x: &[f32]| {
+                let mut out = backend.buffer(x.len() / d_in * d_out);
+                backend.matmul(&backend.upload(x), &weight, 1.0, false, &mut out);
+                out.to_vec()
+            };
+            for rows in [2, 3, 9, 64] {
+                let x = random.normals(rows * d_in, 1.0);
+                let alone: Vec<f32> = x.chunks_exact(d_in).flat_map(product).collect();
+                assert_eq!(product(&x), alone, "{rows} rows by {dtype:?} [{d_out}, {d_in}]");
+            }
         }
     }
 }
