@@ -68,8 +68,8 @@ fn adamw<B: Backend>(backend: &B, random: &mut Random) {
                 torch(tensor, gradient, squared.sqrt(), &options, learning_rate, step);
             }
         }
-        let parts: [(&str, fn(&Tensor) -> &[f64]); 3] =
-            [("value", |t| &t.value), ("first", |t| &t.first), ("second", |t| &t.second)];
+        type Part = fn(&Tensor) -> &[f64];
+        let parts: [(&str, Part); 3] = [("value", |t| &t.value), ("first", |t| &t.first), ("second", |t| &t.second)];
         for (i, (what, part)) in parts.into_iter().enumerate() {
             let got: Vec<f32> = there.iter().flat_map(|tensor| read(backend, &tensor[i])).collect();
             let expected: Vec<f64> = expected.iter().flat_map(part).copied().collect();
