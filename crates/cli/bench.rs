@@ -212,7 +212,9 @@ impl<B: Backend> Bench<B> {
     }
 
     fn tell(&self, stage: Stage, row: &Row) -> Result<()> {
-        let line = Line { system: "cream", device: device_of(&self.backend), dtype: &self.dtype, stage, row };
+        // Weights that are trained are unpacked.
+        let dtype = if stage == Stage::TrainFull { "f32" } else { &self.dtype };
+        let line = Line { system: "cream", device: device_of(&self.backend), dtype, stage, row };
         if self.args.json {
             return say(&serde_json::to_string(&line)?);
         }

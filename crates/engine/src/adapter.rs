@@ -1,7 +1,7 @@
 //! LoRA adapters over any choice of a model's linears, in PEFT's layout on disk.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cream_core::philox::{Stream, prompt_hash, uniform};
 use safetensors::{SafeTensors, tensor::TensorView};
@@ -135,16 +135,23 @@ impl<B: Backend> Adapter<B> {
     /// Reads a PEFT folder: the contents of adapter_config.json and adapter_model.safetensors.
     ///
     /// # Errors
-    /// A config that is not LoRA's or asks for what is not supported, a missing tensor, a wrong shape or type.
+    /// A config that is not LoRA's or asks for what is not supported; a tensor missing, unknown, or of a wrong shape or type.
     pub fn from_peft(backend: &B, model: &LlamaConfig, adapter_config: &[u8], weights: &[u8]) -> Result<Self> {
         const CONFIG: &str = "adapter_config.json";
         const WEIGHTS: &str = "adapter_model.safetensors";
-        let fields: PeftConfig =
+        let json: serde_json::Value =
             serde_json::from_slice(adapter_config).map_err(|e| Error::file(CONFIG, "contents", e))?;
+        // PEFT always writes these; its defaults are not ours.
+        if let Some(key) = ["r", "lora_alpha", "target_modules"].into_iter().find(|&key| json.get(key).is_none()) {
+            return Err(Error::file(CONFIG, key, "missing"));
+        }
+        let fields: PeftConfig = serde_json::from_value(json).map_err(|e| Error::file(CONFIG, "contents", e))?;
         fields.check().map_err(|(field, problem)| Error::file(CONFIG, field, problem))?;
         fields.lora.check().map_err(|e| Error::file(CONFIG, "contents", e))?;
         let file = SafeTensors::deserialize(weights).map_err(|e| Error::file(WEIGHTS, "header", e))?;
-        Self::build(model, fields.lora, |name, shape, _| {
+        let mut unread: BTreeSet<&str> = file.names().into_iter().collect();
+        let adapter = Self::build(model, fields.lora, |name, shape, _| {
+            unread.remove(name);
             let view = file.tensor(name).map_err(|e| Error::file(WEIGHTS, name, e))?;
             let dtype = match view.dtype() {
                 safetensors::Dtype::F32 => Dtype::F32,
@@ -158,7 +165,11 @@ impl<B: Backend> Adapter<B> {
             }
             let tensor = Tensor { dtype, shape: shape.to_vec(), bytes: Cow::Borrowed(view.data()) };
             Ok(backend.upload(&tensor.to_f32()))
-        })
+        })?;
+        match unread.first() {
+            Some(name) => Err(Error::file(WEIGHTS, name, "a tensor that an adapter of this model does not have")),
+            None => Ok(adapter),
+        }
     }
 
     /// `make` gives the values of one factor: its PEFT name, its shape, whether it is A.

@@ -179,11 +179,12 @@ impl<B: Backend> Trainer<B> {
         learning_rate: f32,
     ) -> Result<f32> {
         let backend = model.backend().clone();
+        let parameters = parameters(model, adapter)?;
         let gradients = self.gradients.take().ok_or_else(|| Error::Request("an update without a batch".into()))?;
         self.step += 1;
         let mut norm_squared = backend.buffer(1);
         backend.sum_of_squares(&gradients.buffers(), &mut norm_squared);
-        let parameters = parameters(model, adapter)?
+        let parameters = parameters
             .into_iter()
             .zip(gradients.buffers())
             .zip(&mut self.moments)

@@ -64,7 +64,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         command.arg(peers.join(script)).env("OMP_NUM_THREADS", &threads);
         command
     };
-    let f32_rows = ours(&ITERATION)?;
+    let random_rows = ours(&ITERATION)?;
     let torch = match &python {
         Some(python) => {
             let mut command = theirs(python, "torch_cream.py");
@@ -84,7 +84,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     };
 
     println!("Tokens a second on {threads} cores (iteration: seconds).\n");
-    table("random weights, stored as bf16", &f32_rows, "torch + transformers", &torch);
+    table("random weights, stored as bf16", &random_rows, "torch + transformers, f32", &torch);
     table("SmolLM2-135M-Instruct Q4_1", &q4_rows, "llama.cpp", &llama);
     if python.is_none() {
         println!("CREAM_PYTHON is not set: nothing to compare with.");

@@ -126,6 +126,16 @@ fn peft_folders() {
     let settings = settings.to_string();
     let empty = safetensors::serialize(Vec::<(String, TensorView<'_>)>::new(), None).unwrap();
     assert_refused(read(settings.as_bytes(), &empty), &["adapter_model.safetensors", "q_proj"]);
+    for field in ["r", "lora_alpha", "target_modules"] {
+        let mut missing: Value = serde_json::from_str(&settings).unwrap();
+        missing.as_object_mut().unwrap().remove(field);
+        let missing = missing.to_string();
+        assert_refused(read(missing.as_bytes(), &weights), &["adapter_config.json", field, "missing"]);
+    }
+    // An adapter of a deeper model.
+    let shallow = LlamaConfig { num_hidden_layers: config.num_hidden_layers - 1, ..config.clone() };
+    let refused = Adapter::from_peft(&backend, &shallow, settings.as_bytes(), &weights);
+    assert_refused(refused, &["adapter_model.safetensors", "layers.1."]);
     // As many bytes, of another type.
     let file = safetensors::SafeTensors::deserialize(&weights).unwrap();
     let retyped = file
@@ -165,11 +175,19 @@ fn packed_weights_are_not_trained() {
     let stored = checkpoint(&mut random(), &config(), Dtype::BF16);
     let mut model = Llama::new(Cpu::new(), &stored, false).unwrap();
     let mut trainer = Trainer::new(&model, None, AdamW::default(), false);
-    assert_refused(block_on(trainer.update(&mut model, None, 1e-3)), &["batch"]);
     let batch = Batch::new(&[Group { prompt: vec![1], completions: vec![vec![2]] }], config().vocab_size).unwrap();
     accumulate(&mut trainer, &model, None, &batch, &[1.0]);
     assert_refused(block_on(trainer.update(&mut model, None, 1e-3)), &["model.embed_tokens.weight", "packed"]);
     assert_refused(block_on(trainer.state(&mut model, None)), &["model.embed_tokens.weight", "packed"]);
+}
+
+#[test]
+fn a_step_needs_a_batch() {
+    let stored = checkpoint(&mut random(), &config(), Dtype::F32);
+    let mut model = Llama::new(Cpu::new(), &stored, true).unwrap();
+    let mut trainer = Trainer::new(&model, None, AdamW::default(), false);
+    assert_refused(block_on(trainer.update(&mut model, None, 1e-3)), &["batch"]);
+    assert_eq!(trainer.step(), 0);
 }
 
 #[test]
