@@ -18,6 +18,14 @@ pub enum Error {
     /// A request that the model cannot serve: a token outside the vocabulary, an empty prompt, a sequence too long.
     #[error("{0}")]
     Request(String),
+    /// A device failed: lost, out of memory, or a kernel it would not take.
+    #[error("{device}: {problem}")]
+    Device {
+        /// Its name.
+        device: String,
+        /// What it said.
+        problem: String,
+    },
     /// The maths refused its input.
     #[error(transparent)]
     Core(#[from] cream_core::Error),

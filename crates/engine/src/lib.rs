@@ -20,6 +20,8 @@ mod generate;
 pub mod gguf;
 #[cfg(test)]
 mod golden;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod hf;
 mod llama;
 mod matrix;

@@ -165,7 +165,7 @@ fn swiglu<B: Backend>(backend: &B, random: &mut Random) {
 }
 
 fn token_logps<B: Backend>(backend: &B, random: &mut Random) {
-    for vocab in [5, 320, 1025, 2500] {
+    for vocab in [5, 320, 1025, 2500, 8200] {
         let (rows, width) = (random.pick(&[1, 9, 40]), random.pick(&[16, 33, 64]));
         let what = format!("{rows} rows of {width}, {vocab} tokens");
         // Logits of unit variance, to which both factors give the same share.

@@ -116,7 +116,7 @@ fn swiglu<B: Backend>(backend: &B, random: &mut Random) {
 fn token_logps<B: Backend>(backend: &B, random: &mut Random) {
     for scale in [1.0, 100.0] {
         let (rows, width) = (random.pick(&[1, 9, 40]), random.pick(&[1, 33, 64]));
-        let vocab = random.pick(&[2, 320, 1025, 2500]);
+        let vocab = random.pick(&[2, 320, 1025, 2500, 8200]);
         let what = format!("{rows} rows of {width}, {vocab} tokens, logits to {scale}");
         let (h, head) = (random.normals(rows * width, scale), random.normals(vocab * width, 1.0));
         let mut targets = random.ids(rows, vocab);

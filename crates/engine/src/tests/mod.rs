@@ -14,6 +14,17 @@ macro_rules! on_each_backend {
                 }
             )+
         }
+
+        #[cfg(feature = "gpu")]
+        mod gpu {
+            $(
+                #[test]
+                fn $check() {
+                    let Some(backend) = $crate::gpu::testing::gpu() else { return };
+                    crate::tests::random::rounds().for_each(|mut random| super::$check(&backend, &mut random));
+                }
+            )+
+        }
     };
 }
 
@@ -35,17 +46,17 @@ use pollster::block_on;
 use crate::Backend;
 
 /// The buffer's numbers.
-fn read<B: Backend>(backend: &B, buffer: &B::Buffer) -> Vec<f32> {
+pub(crate) fn read<B: Backend>(backend: &B, buffer: &B::Buffer) -> Vec<f32> {
     block_on(backend.read(buffer)).unwrap()
 }
 
 /// A buffer that a kernel must overwrite: a NaN left in it fails the test.
-fn unwritten<B: Backend>(backend: &B, len: usize) -> B::Buffer {
+pub(crate) fn unwritten<B: Backend>(backend: &B, len: usize) -> B::Buffer {
     backend.upload(&vec![f32::NAN; len])
 }
 
 /// Each number within `tolerance` of the expected one, relative to the largest expected one.
-fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+pub(crate) fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
     assert_close_by(got, expected, largest(expected), tolerance, what);
 }
 
@@ -62,7 +73,7 @@ fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()))
 }
 
-fn widened(values: &[f32]) -> Vec<f64> {
+pub(crate) fn widened(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
 }
 

@@ -74,7 +74,7 @@ pub(super) fn adapter<B: Backend>(backend: &B, random: &mut Random, config: &Lla
 }
 
 /// Prompts and completions of 1 to 70 tokens.
-pub(super) fn groups(random: &mut Random, vocab: usize) -> Vec<Group> {
+pub(crate) fn groups(random: &mut Random, vocab: usize) -> Vec<Group> {
     let sizes = [1, 2, 3, 17, 31, 32, 33, 34, 70];
     let group = |random: &mut Random| {
         let mut tokens = || {

@@ -1,0 +1,30 @@
+//! AdamW as torch steps it, after clipping by the global norm.
+
+use super::Gpu;
+use super::buffer::GpuBuffer;
+use super::dispatch::{Device, Kernel, each};
+use super::shaders::shader;
+use crate::backend::{AdamW, Parameter};
+
+/// Step `step`, counted from 1; one kernel a tensor.
+pub(super) fn step(
+    device: &Device,
+    parameters: Vec<Parameter<'_, Gpu>>,
+    norm_squared: &GpuBuffer,
+    options: &AdamW,
+    learning_rate: f32,
+    step: u32,
+) {
+    let AdamW { beta1, beta2, eps, weight_decay, max_grad_norm } = *options;
+    let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(step));
+    let step_size = (f64::from(learning_rate) / correction(beta1)) as f32;
+    let root_correction = correction(beta2).sqrt() as f32;
+    let decay = 1.0 - learning_rate * weight_decay;
+    let numbers = [max_grad_norm, beta1, beta2, eps, step_size, root_correction, decay].map(f32::to_bits);
+    for Parameter { value, gradient, first, second } in parameters {
+        let kernel = Kernel { shader: shader!("adamw"), constants: vec![] };
+        let bindings = [value.storage(), gradient.storage(), first.storage(), second.storage(), norm_squared.storage()];
+        let parameters = [&[value.len() as u32][..], &numbers].concat();
+        device.run(kernel, &bindings, &parameters, each(value.len()));
+    }
+}

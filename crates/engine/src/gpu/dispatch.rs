@@ -1,0 +1,261 @@
+//! The device itself: pipelines made once, kernels recorded, results read back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytemuck::Pod;
+
+use super::buffer::{Array, GpuBuffer, GpuIndices, Pool};
+use super::recording::{CAPACITY, PARAMETER_STRIDE, Recording};
+use super::shaders::Shader;
+use crate::error::{Error, Result};
+
+/// Most workgroups along one dimension of a dispatch, on every adapter.
+const MOST_GROUPS: u32 = 65_535;
+
+/// A kernel's shader with its `override` constants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Kernel {
+    pub(super) shader: Shader,
+    pub(super) constants: Vec<(&'static str, u32)>,
+}
+
+#[derive(Debug)]
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) name: String,
+    pub(super) device: wgpu::Device,
+    queue: wgpu::Queue,
+    pool: Arc<Pool>,
+    parameters: wgpu::Buffer,
+    pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    bind_groups: Mutex<HashMap<(Kernel, Vec<wgpu::Buffer>), wgpu::BindGroup>>,
+    recording: Mutex<Recording>,
+    /// The first error the device reported outside a call: out of memory, lost.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// Bind groups kept; each keeps its buffers alive.
+const KEPT_BIND_GROUPS: usize = 8192;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Workgroups for `count` of them in one line, folded into two dimensions; a kernel's line number is
+/// `group.x + group.y * groups.x`, and it returns where that is `count` or more.
+pub(super) fn line(count: usize) -> [u32; 3] {
+    let count = u32::try_from(count).expect("fewer workgroups than 2^32").max(1);
+    let rows = count.div_ceil(MOST_GROUPS);
+    [count.div_ceil(rows), rows, 1]
+}
+
+/// Workgroups for one invocation a number.
+pub(super) fn each(numbers: usize) -> [u32; 3] {
+    line(numbers.div_ceil(256))
+}
+
+impl Device {
+    pub(super) fn new(name: String, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let failure = Arc::new(Mutex::new(None));
+        let report = |failure: &Arc<Mutex<Option<String>>>| {
+            let failure = failure.clone();
+            move |message: String| {
+                lock(&failure).get_or_insert(message);
+            }
+        };
+        let (on_error, on_lost) = (report(&failure), report(&failure));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
+        device.set_device_lost_callback(move |reason, message| on_lost(format!("device lost ({reason:?}): {message}")));
+        let parameters = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters"),
+            size: (CAPACITY * PARAMETER_STRIDE) as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Device {
+            name,
+            device,
+            queue,
+            pool: Arc::default(),
+            parameters,
+            pipelines: Mutex::default(),
+            bind_groups: Mutex::default(),
+            recording: Mutex::default(),
+            failure,
+        }
+    }
+
+    pub(super) fn buffer(&self, len: usize) -> GpuBuffer {
+        self.pool.take(&self.device, len, false)
+    }
+
+    pub(super) fn upload(&self, data: &[f32]) -> GpuBuffer {
+        self.write(data)
+    }
+
+    pub(super) fn indices(&self, data: &[u32]) -> GpuIndices {
+        self.write(data)
+    }
+
+    fn write<T: Pod>(&self, data: &[T]) -> Array<T> {
+        let out = self.pool.take(&self.device, data.len(), true);
+        self.queue.write_buffer(out.storage(), 0, bytemuck::cast_slice(data));
+        out
+    }
+
+    /// Fills with zeros.
+    pub(super) fn clear(&self, buffer: &GpuBuffer) {
+        let size = 4 * buffer.len() as u64;
+        lock(&self.recording).encoder(&self.device).clear_buffer(buffer.storage(), 0, Some(size));
+    }
+
+    /// Copies all of `from` to the start of `to`.
+    pub(super) fn copy<T>(&self, from: &Array<T>, to: &Array<T>) {
+        let size = 4 * from.len() as u64;
+        let mut recording = lock(&self.recording);
+        recording.encoder(&self.device).copy_buffer_to_buffer(from.storage(), 0, to.storage(), 0, size);
+    }
+
+    /// Records one kernel: `bindings` in the order of the shader's, then its parameters as the last one.
+    pub(super) fn run(&self, kernel: Kernel, bindings: &[&wgpu::Buffer], parameters: &[u32], groups: [u32; 3]) {
+        let pipeline = self.pipeline(&kernel, bindings.len());
+        let group = self.bind_group(kernel, &pipeline, bindings);
+        let mut recording = lock(&self.recording);
+        let offset = recording.parameters.len();
+        recording.parameters.extend_from_slice(bytemuck::cast_slice(parameters));
+        recording.parameters.resize(offset + PARAMETER_STRIDE, 0);
+        let pass = recording.pass(&self.device);
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &group, &[offset as u32]);
+        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        if recording.is_full() {
+            self.submit(&mut recording);
+        }
+    }
+
+    fn pipeline(&self, kernel: &Kernel, bindings: usize) -> Arc<Pipeline> {
+        let mut pipelines = lock(&self.pipelines);
+        if let Some(pipeline) = pipelines.get(kernel) {
+            return pipeline.clone();
+        }
+        let source = kernel.shader.source();
+        let access = super::shaders::access(&source);
+        assert_eq!(access.len(), bindings, "{:?}: bindings of the shader and of its caller", kernel.shader);
+        let mut entries: Vec<_> = access
+            .iter()
+            .enumerate()
+            .map(|(binding, &read_only)| entry(binding, wgpu::BufferBindingType::Storage { read_only }, false))
+            .collect();
+        entries.push(entry(bindings, wgpu::BufferBindingType::Uniform, true));
+        let device = &self.device;
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.shader.name()),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let constants: Vec<(&str, f64)> = kernel.constants.iter().map(|&(n, v)| (n, f64::from(v))).collect();
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.shader.name()),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Every kernel writes what it reads of workgroup memory.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        let made = Arc::new(Pipeline { pipeline, layout });
+        pipelines.insert(kernel.clone(), made.clone());
+        made
+    }
+
+    fn bind_group(&self, kernel: Kernel, pipeline: &Pipeline, bindings: &[&wgpu::Buffer]) -> wgpu::BindGroup {
+        let mut groups = lock(&self.bind_groups);
+        if groups.len() >= KEPT_BIND_GROUPS {
+            groups.clear();
+        }
+        let key = (kernel, bindings.iter().map(|&buffer| buffer.clone()).collect());
+        let make = || {
+            let parameters = wgpu::BufferBinding {
+                buffer: &self.parameters,
+                offset: 0,
+                size: wgpu::BufferSize::new(PARAMETER_STRIDE as u64),
+            };
+            let mut entries: Vec<_> = bindings
+                .iter()
+                .enumerate()
+                .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() })
+                .collect();
+            let resource = wgpu::BindingResource::Buffer(parameters);
+            entries.push(wgpu::BindGroupEntry { binding: bindings.len() as u32, resource });
+            let layout = &pipeline.layout;
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+        };
+        groups.entry(key).or_insert_with(make).clone()
+    }
+
+    fn submit(&self, recording: &mut Recording) {
+        recording.encoder(&self.device);
+        if let Some(encoder) = recording.encoder.take() {
+            self.queue.write_buffer(&self.parameters, 0, &recording.parameters);
+            self.queue.submit([encoder.finish()]);
+            recording.parameters.clear();
+            self.pool.settle();
+        }
+    }
+
+    /// Submits what is recorded, waits, and copies the first `len` numbers of `source` back.
+    pub(super) async fn read<T: Pod>(&self, source: &wgpu::Buffer, len: usize) -> Result<Vec<T>> {
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let size = 4 * len as u64;
+        let target = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read back"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mapped = {
+            let mut recording = lock(&self.recording);
+            recording.encoder(&self.device).copy_buffer_to_buffer(source, 0, &target, 0, size);
+            self.submit(&mut recording);
+            let (done, mapped) = super::oneshot::oneshot();
+            target.map_async(wgpu::MapMode::Read, .., move |result| done.send(result.map_err(|e| e.to_string())));
+            mapped
+        };
+        let failed = |what: String| Error::Device { device: self.name.clone(), problem: what };
+        // In the browser this does nothing, and the page's event loop resolves the mapping.
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| failed(e.to_string()))?;
+        let result = mapped.await;
+        if let Some(failure) = lock(&self.failure).clone() {
+            return Err(failed(failure));
+        }
+        result.map_err(failed)?;
+        let view = target.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
+        Ok(bytemuck::allocation::pod_collect_to_vec(&view))
+    }
+}
+
+fn entry(binding: usize, ty: wgpu::BufferBindingType, has_dynamic_offset: bool) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding: binding as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
+        count: None,
+    }
+}

@@ -1,0 +1,253 @@
+//! The GPU backend: every kernel as WGSL through wgpu, on Vulkan, Metal, DX12 and in the browser.
+//!
+//! Each file here bears the name of its shader (`shaders/NAME.wgsl`) and of its CPU twin (`cpu/NAME.rs`).
+//! Kernels are recorded, not run: work goes to the device when something is read back or the recording is full.
+
+mod adamw;
+mod adapter;
+mod attention;
+mod buffer;
+mod dispatch;
+mod embed;
+mod matmul;
+mod oneshot;
+mod recording;
+mod rms_norm;
+mod rope;
+mod sample;
+mod shaders;
+mod sum_of_squares;
+mod swiglu;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod token_logps;
+#[cfg(test)]
+mod validation;
+mod weight;
+
+use std::sync::Arc;
+
+use cream_core::Sampling;
+
+use crate::backend::{AdamW, Backend, Heads, Parameter, Segment};
+use crate::error::Result;
+use crate::matrix::Matrix;
+use crate::tensor::Tensor;
+
+pub use adapter::{AdapterInfo, adapters};
+pub use attention::GpuPlan;
+pub use buffer::{GpuBuffer, GpuIndices};
+pub use weight::GpuPacked;
+
+/// A device, its queue and what has been recorded for it.
+#[derive(Debug, Clone)]
+pub struct Gpu(Arc<dispatch::Device>);
+
+impl Backend for Gpu {
+    type Buffer = GpuBuffer;
+    type Indices = GpuIndices;
+    type Packed = GpuPacked;
+    type Plan = GpuPlan;
+
+    fn name(&self) -> String {
+        self.0.name.clone()
+    }
+
+    fn steps_per_read(&self) -> usize {
+        16
+    }
+
+    fn buffer(&self, len: usize) -> GpuBuffer {
+        self.0.buffer(len)
+    }
+
+    fn zeros(&self, len: usize) -> GpuBuffer {
+        let out = self.0.buffer(len);
+        self.0.clear(&out);
+        out
+    }
+
+    fn upload(&self, data: &[f32]) -> GpuBuffer {
+        self.0.upload(data)
+    }
+
+    fn len(&self, buffer: &GpuBuffer) -> usize {
+        buffer.len()
+    }
+
+    fn duplicate(&self, source: &GpuBuffer) -> GpuBuffer {
+        let out = self.0.buffer(source.len());
+        self.0.copy(source, &out);
+        out
+    }
+
+    fn indices(&self, data: &[u32]) -> GpuIndices {
+        self.0.indices(data)
+    }
+
+    fn pack(&self, tensor: &Tensor<'_>) -> GpuPacked {
+        GpuPacked::new(&self.0, tensor)
+    }
+
+    fn plan(&self, segments: &[Segment]) -> GpuPlan {
+        GpuPlan::new(&self.0, segments)
+    }
+
+    async fn read(&self, buffer: &GpuBuffer) -> Result<Vec<f32>> {
+        self.0.read(buffer.storage(), buffer.len()).await
+    }
+
+    async fn read_indices(&self, indices: &GpuIndices) -> Result<Vec<u32>> {
+        self.0.read(indices.storage(), indices.len()).await
+    }
+
+    fn embed(&self, table: &Matrix<Self>, ids: &GpuIndices, out: &mut GpuBuffer) {
+        embed::forward(&self.0, table, ids, out);
+    }
+
+    fn embed_backward(&self, d_out: &GpuBuffer, ids: &GpuIndices, d_table: &mut GpuBuffer) {
+        embed::backward(&self.0, d_out, ids, d_table);
+    }
+
+    fn store_rows(&self, x: &GpuBuffer, rows: &GpuIndices, out: &mut GpuBuffer) {
+        embed::store(&self.0, x, rows, out);
+    }
+
+    fn rms_norm(&self, x: &GpuBuffer, weight: &GpuBuffer, eps: f32, out: &mut GpuBuffer) {
+        rms_norm::forward(&self.0, x, weight, eps, out);
+    }
+
+    fn rms_norm_backward(
+        &self,
+        x: &GpuBuffer,
+        weight: &GpuBuffer,
+        eps: f32,
+        d_out: &GpuBuffer,
+        d_x: &mut GpuBuffer,
+        d_weight: Option<&mut GpuBuffer>,
+    ) {
+        rms_norm::backward(&self.0, x, weight, eps, d_out, d_x, d_weight);
+    }
+
+    fn matmul(&self, x: &GpuBuffer, weight: &Matrix<Self>, alpha: f32, accumulate: bool, out: &mut GpuBuffer) {
+        matmul::forward(&self.0, x, weight, alpha, accumulate, out);
+    }
+
+    fn matmul_backward_input(
+        &self,
+        d_out: &GpuBuffer,
+        weight: &Matrix<Self>,
+        alpha: f32,
+        accumulate: bool,
+        d_x: &mut GpuBuffer,
+    ) {
+        matmul::backward_input(&self.0, d_out, weight, alpha, accumulate, d_x);
+    }
+
+    fn matmul_backward_weight(
+        &self,
+        d_out: &GpuBuffer,
+        x: &GpuBuffer,
+        d_out_width: usize,
+        alpha: f32,
+        d_weight: &mut GpuBuffer,
+    ) {
+        matmul::backward_weight(&self.0, d_out, x, d_out_width, alpha, d_weight);
+    }
+
+    fn rope(&self, x: &mut GpuBuffer, positions: &GpuIndices, frequencies: &GpuBuffer, inverse: bool) {
+        rope::rotate(&self.0, x, positions, frequencies, inverse);
+    }
+
+    fn attention(
+        &self,
+        q: &GpuBuffer,
+        k: &GpuBuffer,
+        v: &GpuBuffer,
+        plan: &GpuPlan,
+        heads: Heads,
+        out: &mut GpuBuffer,
+        lse: &mut GpuBuffer,
+    ) {
+        attention::forward(&self.0, q, k, v, plan, heads, out, lse);
+    }
+
+    fn attention_backward(
+        &self,
+        q: &GpuBuffer,
+        k: &GpuBuffer,
+        v: &GpuBuffer,
+        out: &GpuBuffer,
+        lse: &GpuBuffer,
+        d_out: &GpuBuffer,
+        plan: &GpuPlan,
+        heads: Heads,
+        d_q: &mut GpuBuffer,
+        d_k: &mut GpuBuffer,
+        d_v: &mut GpuBuffer,
+    ) {
+        let saved = attention::Saved { q, k, v, out, lse };
+        attention::backward(&self.0, &saved, d_out, plan, heads, d_q, d_k, d_v);
+    }
+
+    fn swiglu(&self, gate: &GpuBuffer, up: &GpuBuffer, out: &mut GpuBuffer) {
+        swiglu::forward(&self.0, gate, up, out);
+    }
+
+    fn swiglu_backward(
+        &self,
+        gate: &GpuBuffer,
+        up: &GpuBuffer,
+        d_out: &GpuBuffer,
+        d_gate: &mut GpuBuffer,
+        d_up: &mut GpuBuffer,
+    ) {
+        swiglu::backward(&self.0, gate, up, d_out, d_gate, d_up);
+    }
+
+    fn token_logps(
+        &self,
+        h: &GpuBuffer,
+        head: &Matrix<Self>,
+        targets: &GpuIndices,
+        logps: &mut GpuBuffer,
+        lse: &mut GpuBuffer,
+    ) {
+        token_logps::forward(&self.0, h, head, targets, logps, lse);
+    }
+
+    fn token_logps_backward(
+        &self,
+        h: &GpuBuffer,
+        head: &Matrix<Self>,
+        targets: &GpuIndices,
+        lse: &GpuBuffer,
+        d_logps: &GpuBuffer,
+        d_h: &mut GpuBuffer,
+        d_head: Option<&mut GpuBuffer>,
+    ) {
+        let d_logits = token_logps::LogitGradient { targets, lse, d_logps };
+        token_logps::backward(&self.0, h, head, &d_logits, d_h, d_head);
+    }
+
+    fn sample(&self, logits: &GpuBuffer, sampling: &Sampling, seed: u64, streams: &GpuIndices, out: &mut GpuIndices) {
+        sample::draw(&self.0, logits, sampling, seed, streams, out);
+    }
+
+    fn sum_of_squares(&self, buffers: &[&GpuBuffer], out: &mut GpuBuffer) {
+        sum_of_squares::sum(&self.0, buffers, out);
+    }
+
+    fn adamw(
+        &self,
+        parameters: Vec<Parameter<'_, Self>>,
+        norm_squared: &GpuBuffer,
+        options: &AdamW,
+        learning_rate: f32,
+        step: u32,
+    ) {
+        adamw::step(&self.0, parameters, norm_squared, options, learning_rate, step);
+    }
+}

@@ -1,0 +1,24 @@
+//! The square of a gradient's norm.
+
+use super::buffer::GpuBuffer;
+use super::dispatch::{Device, Kernel, line};
+use super::shaders::shader;
+
+/// Numbers that one workgroup sums.
+const CHUNK: usize = 1 << 14;
+
+/// Over all numbers of all buffers: one kernel a buffer, and one over their sums.
+pub(super) fn sum(device: &Device, buffers: &[&GpuBuffer], out: &GpuBuffer) {
+    let groups = |buffer: &GpuBuffer| buffer.len().div_ceil(CHUNK);
+    let sums = device.buffer(buffers.iter().map(|buffer| groups(buffer)).sum());
+    let mut start = 0;
+    for buffer in buffers.iter().filter(|buffer| !buffer.is_empty()) {
+        let kernel = Kernel { shader: shader!("sum_of_squares"), constants: vec![("squared", 1)] };
+        let parameters = [buffer.len() as u32, CHUNK as u32, start as u32];
+        device.run(kernel, &[buffer.storage(), sums.storage()], &parameters, line(groups(buffer)));
+        start += groups(buffer);
+    }
+    let kernel = Kernel { shader: shader!("sum_of_squares"), constants: vec![("squared", 0)] };
+    let parameters = [sums.len() as u32, sums.len() as u32, 0];
+    device.run(kernel, &[sums.storage(), out.storage()], &parameters, line(1));
+}

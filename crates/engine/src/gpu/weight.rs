@@ -1,0 +1,115 @@
+//! Matrices on the device in the format of their file, unpacked only inside the kernels.
+//!
+//! Each format has a file in shaders/lib that says how its blocks lie in words and defines `weight_at`, by which a kernel
+//! reads four columns of a row.
+
+use super::Gpu;
+use super::buffer::GpuIndices;
+use super::dispatch::Device;
+use crate::matrix::{Matrix, MatrixData};
+use crate::tensor::{Dtype, Tensor};
+
+/// A stored matrix on the device.
+#[derive(Debug)]
+pub struct GpuPacked {
+    pub(super) words: GpuIndices,
+    dtype: Dtype,
+    /// Elements from one row to the next.
+    stride: usize,
+}
+
+impl GpuPacked {
+    pub(super) fn new(device: &Device, tensor: &Tensor<'_>) -> Self {
+        let (rows, cols) = (tensor.shape[0], tensor.shape[1]);
+        let (bytes, stride) = match tensor.dtype {
+            Dtype::F16 | Dtype::BF16 => {
+                // Kernels read four columns at a time, and rows of these may have any width.
+                let stride = cols.next_multiple_of(4);
+                (padded(&tensor.bytes, 2 * cols, 2 * cols, 2 * stride), stride)
+            }
+            dtype => {
+                let len = dtype.block_bytes();
+                (padded(&tensor.bytes, len, gap(dtype), len.next_multiple_of(4)), cols)
+            }
+        };
+        debug_assert!(bytes.len().is_multiple_of(4 * rows), "{:?}: {rows} rows of whole words", tensor.dtype);
+        let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
+        GpuPacked { words: device.indices(&words), dtype: tensor.dtype, stride }
+    }
+}
+
+/// Where in a block the bytes go that fill its last word: behind the scale where that comes first, so that all after
+/// it begins with a word.
+fn gap(dtype: Dtype) -> usize {
+    match dtype {
+        Dtype::Q8_0 | Dtype::Q4_0 | Dtype::Q5_0 => 2,
+        _ => dtype.block_bytes(),
+    }
+}
+
+/// Each run of `len` bytes filled up to `padded_len` with zeros at `gap`.
+fn padded(bytes: &[u8], len: usize, gap: usize, padded_len: usize) -> Vec<u8> {
+    let mut out = vec![0; bytes.len() / len * padded_len];
+    for (block, out) in bytes.chunks_exact(len).zip(out.chunks_exact_mut(padded_len)) {
+        out[..gap].copy_from_slice(&block[..gap]);
+        out[gap + padded_len - len..].copy_from_slice(&block[gap..]);
+    }
+    out
+}
+
+/// A matrix as kernels see it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weight<'a> {
+    pub(super) storage: &'a wgpu::Buffer,
+    /// The file of shaders/lib that reads it.
+    pub(super) library: &'static str,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) stride: usize,
+}
+
+impl<'a> From<&'a Matrix<Gpu>> for Weight<'a> {
+    fn from(matrix: &'a Matrix<Gpu>) -> Self {
+        let (rows, cols) = (matrix.rows(), matrix.cols());
+        match matrix.data() {
+            MatrixData::Dense(buffer) => {
+                Weight { storage: buffer.storage(), library: library(Dtype::F32), rows, cols, stride: cols }
+            }
+            MatrixData::Packed(GpuPacked { words, dtype, stride }) => {
+                Weight { storage: words.storage(), library: library(*dtype), rows, cols, stride: *stride }
+            }
+        }
+    }
+}
+
+/// `over_weight!("name", library)`: a shader that reads a matrix, behind the functions of its format.
+macro_rules! over_weight {
+    ($name:literal, $library:expr) => {
+        $crate::gpu::shaders::Shader::new(
+            $name,
+            $library,
+            include_str!(concat!("../../../../shaders/", $name, ".wgsl")),
+        )
+    };
+}
+pub(super) use over_weight;
+
+/// The text of shaders/lib that reads matrices of a type.
+pub(super) const fn library(dtype: Dtype) -> &'static str {
+    macro_rules! text {
+        ($($name:literal),+) => { concat!($(include_str!(concat!("../../../../shaders/lib/", $name, ".wgsl"))),+) };
+    }
+    match dtype {
+        Dtype::F32 => text!("f32"),
+        Dtype::F16 => text!("f16"),
+        Dtype::BF16 => text!("bf16"),
+        Dtype::Q8_0 => text!("q8_0"),
+        Dtype::Q4_0 => text!("q4_0"),
+        Dtype::Q4_1 => text!("q4_1"),
+        Dtype::Q5_0 => text!("q5_0"),
+        Dtype::Q5_1 => text!("q5_1"),
+        Dtype::Q4_K => text!("k_scales", "q4_k"),
+        Dtype::Q5_K => text!("k_scales", "q5_k"),
+        Dtype::Q6_K => text!("q6_k"),
+    }
+}

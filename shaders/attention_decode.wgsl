@@ -1,0 +1,127 @@
+// Attention of tiles of one query (decoding), a workgroup per tile and query head: the context goes by in chunks. An
+// invocation first scores whole keys, then sums one column of the values over some keys.
+
+struct Parameters {
+    tiles: u32,
+    query_heads: u32,
+    key_value_heads: u32,
+}
+
+// One query, which sees the first `visible` of its keys: the prefix's rows, then its own.
+struct Tile {
+    query_start: u32,
+    len: u32,
+    prefix_start: u32,
+    prefix_len: u32,
+    own_start: u32,
+    visible: u32,
+}
+
+@group(0) @binding(0) var<storage, read> q: array<f32>;          // [T, H * E]
+@group(0) @binding(1) var<storage, read> k: array<f32>;          // [rows, K * E]
+@group(0) @binding(2) var<storage, read> v: array<f32>;          // [rows, K * E]
+@group(0) @binding(3) var<storage, read> tiles: array<Tile>;     // [tiles]
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;  // [T, H * E]
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;  // [T, H]
+@group(0) @binding(6) var<uniform> parameters: Parameters;
+
+// Width of a head, at most 256.
+override E: u32 = 64u;
+// Invocations that share a column of the values.
+override STRIPS: u32 = 256u / E;
+
+const CHUNK = 1024u;
+const LOWEST = -3.0e38;
+
+var<workgroup> q_row: array<f32, E>;
+var<workgroup> scores: array<f32, CHUNK>;
+var<workgroup> partial: array<f32, 256>;
+var<workgroup> partial_sum: array<f32, 256>;
+
+fn key_row(tile: Tile, key: u32) -> u32 {
+    return select(tile.own_start + key - tile.prefix_len, tile.prefix_start + key, key < tile.prefix_len);
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let number = group.x + group.y * groups.x;
+    if number >= parameters.tiles {
+        return;
+    }
+    let tile = tiles[number];
+    let head = group.z;
+    let kv_width = parameters.key_value_heads * E;
+    let kv_head = head * parameters.key_value_heads / parameters.query_heads * E;
+    let query = tile.query_start * parameters.query_heads + head;
+    if local < E {
+        q_row[local] = q[query * E + local] * inverseSqrt(f32(E));
+    }
+    let column = local % E;
+    let strip = local / E;
+
+    var maximum = LOWEST;
+    // Each of an invocation's own keys and strip.
+    var sum = 0.0;
+    var total = 0.0;
+    for (var start = 0u; start < tile.visible; start += CHUNK) {
+        let len = min(CHUNK, tile.visible - start);
+        workgroupBarrier();
+        var highest = LOWEST;
+        for (var key = local; key < len; key += 256u) {
+            let at = key_row(tile, start + key) * kv_width + kv_head;
+            var score = 0.0;
+            for (var e = 0u; e < E; e++) {
+                score += q_row[e] * k[at + e];
+            }
+            scores[key] = score;
+            highest = max(highest, score);
+        }
+        partial[local] = highest;
+        for (var half = 128u; half > 0u; half /= 2u) {
+            workgroupBarrier();
+            if local < half {
+                partial[local] = max(partial[local], partial[local + half]);
+            }
+        }
+        workgroupBarrier();
+        let before = maximum;
+        maximum = max(maximum, partial[0]);
+        let shrink = exp(before - maximum);
+        sum *= shrink;
+        total *= shrink;
+        for (var key = local; key < len; key += 256u) {
+            let weight = exp(scores[key] - maximum);
+            scores[key] = weight;
+            sum += weight;
+        }
+        workgroupBarrier();
+        if strip < STRIPS {
+            for (var key = strip; key < len; key += STRIPS) {
+                total += scores[key] * v[key_row(tile, start + key) * kv_width + kv_head + column];
+            }
+        }
+    }
+
+    partial[local] = total;
+    partial_sum[local] = sum;
+    for (var half = 128u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if local < half {
+            partial_sum[local] += partial_sum[local + half];
+        }
+    }
+    workgroupBarrier();
+    if local < E {
+        for (var i = 1u; i < STRIPS; i++) {
+            total += partial[local + i * E];
+        }
+        out[query * E + local] = total / partial_sum[0];
+    }
+    if local == 0u {
+        lse[query] = maximum + log(partial_sum[0]);
+    }
+}

@@ -1,0 +1,33 @@
+// d_up = d_out * silu(gate), d_gate = d_out * up * s * (1 + gate * (1 - s)) with s = sigmoid(gate), one invocation a
+// number.
+
+struct Parameters {
+    count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> gate: array<f32>;           // [T, F]
+@group(0) @binding(1) var<storage, read> up: array<f32>;             // [T, F]
+@group(0) @binding(2) var<storage, read> d_out: array<f32>;          // [T, F]
+@group(0) @binding(3) var<storage, read_write> d_gate: array<f32>;   // [T, F]
+@group(0) @binding(4) var<storage, read_write> d_up: array<f32>;     // [T, F]
+@group(0) @binding(5) var<uniform> parameters: Parameters;
+
+fn sigmoid(x: f32) -> f32 {
+    // Bounded, so that the exponential stays finite; below, the result would be subnormal.
+    return select(1.0 / (1.0 + exp(-max(x, -88.0))), 0.0, x < -88.0);
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = (group.x + group.y * groups.x) * 256u + local;
+    if i >= parameters.count {
+        return;
+    }
+    let s = sigmoid(gate[i]);
+    d_up[i] = d_out[i] * gate[i] * s;
+    d_gate[i] = d_out[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));
+}
