@@ -113,6 +113,9 @@ pub(crate) struct SampleFlags {
     /// Keep tokens with at least this share of the largest probability [default: 0]
     #[arg(long, value_name = "P")]
     pub(crate) min_p: Option<f32>,
+    /// Divide the positive logits of tokens that are there already, multiply the negative ones; 1 is off [default: 1]
+    #[arg(long, value_name = "PENALTY")]
+    pub(crate) repetition_penalty: Option<f32>,
     /// Sequences decoded at once; memory grows with it [default: 64]
     #[arg(long, value_name = "N")]
     pub(crate) slots: Option<usize>,
@@ -126,6 +129,7 @@ impl SampleFlags {
         set(&mut options.top_p, self.top_p);
         set(&mut options.top_k, self.top_k);
         set(&mut options.min_p, self.min_p);
+        set(&mut options.repetition_penalty, self.repetition_penalty);
         set(&mut options.slots, self.slots);
     }
 }

@@ -32,3 +32,7 @@ pub(crate) const DIFFERENCE_STEP: f32 = 1e-2;
 
 /// A derivative along a random direction against a central difference in f32, relative to the gradient's norm.
 pub(crate) const DIFFERENCE: f64 = 5e-3;
+
+/// Bytes that a pool takes against the plan, relative: sizes are rounded up by an eighth at most, and free storage of one
+/// size does not serve another.
+pub(crate) const PLAN: f64 = 0.2;

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::memory::Meter;
+
 /// Most bytes kept for reuse.
 const KEPT_BYTES: usize = 512 << 20;
 
 /// Free vectors by capacity.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
+    pub(super) meter: Meter,
     free: Mutex<Free>,
 }
 
@@ -30,7 +33,11 @@ pub struct CpuBuffer {
 impl CpuBuffer {
     /// `len` numbers with arbitrary contents.
     pub(super) fn new(pool: &Arc<Pool>, len: usize) -> Self {
-        let mut values = pool.take(len).unwrap_or_default();
+        let mut values = pool.take(len).unwrap_or_else(|| {
+            let values = Vec::with_capacity(len);
+            pool.meter.take(4 * values.capacity() as u64);
+            values
+        });
         values.resize(len, 0.0);
         CpuBuffer { values, pool: pool.clone() }
     }
@@ -55,6 +62,8 @@ impl Pool {
         if capacity > 0 && free.bytes + bytes <= KEPT_BYTES {
             free.bytes += bytes;
             free.by_capacity.entry(capacity).or_default().push(values);
+        } else {
+            self.meter.give(bytes as u64);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Gpu;
 use super::dispatch::Device;
 use crate::error::{Error, Result};
+use crate::memory::Budget;
 
 /// A device that wgpu sees.
 #[derive(Debug, Clone)]
@@ -51,10 +52,15 @@ impl Gpu {
     /// # Errors
     /// No such adapter, or one that gives no device.
     pub async fn new(index: usize) -> Result<Self> {
+        Gpu::limited(index, |limits| limits).await
+    }
+
+    /// The same under other limits than all that the adapter has.
+    pub(super) async fn limited(index: usize, limits: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Result<Self> {
         let failed = |problem: String| Error::Device { device: format!("gpu:{index}"), problem };
         let (info, adapter) = sorted().await.into_iter().nth(index).ok_or_else(|| failed("no such adapter".into()))?;
-        let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+        let descriptor = wgpu::DeviceDescriptor { required_limits: limits(adapter.limits()), ..Default::default() };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;
-        Ok(Gpu(Arc::new(Device::new(info.name, device, queue))))
+        Ok(Gpu(Arc::new(Device::new(info.name, device, queue)), Budget::default()))
     }
 }

@@ -12,15 +12,37 @@ use super::{Gpu, adapters};
 /// There must be a device and there is none.
 pub(crate) fn gpu() -> Option<Gpu> {
     static SHARED: OnceLock<Option<Gpu>> = OnceLock::new();
+    shared(&SHARED, |limits| limits)
+}
+
+/// A device on the same adapter whose bindings hold so many bytes, shared by the tests of a module.
+pub(crate) struct Limited {
+    bytes: u64,
+    device: OnceLock<Option<Gpu>>,
+}
+
+impl Limited {
+    pub(crate) const fn new(bytes: u64) -> Self {
+        Limited { bytes, device: OnceLock::new() }
+    }
+
+    /// As [`gpu`].
+    pub(crate) fn get(&self) -> Option<Gpu> {
+        let max_storage_buffer_binding_size = self.bytes;
+        shared(&self.device, |limits| wgpu::Limits { max_storage_buffer_binding_size, ..limits })
+    }
+}
+
+fn shared(device: &OnceLock<Option<Gpu>>, limits: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Option<Gpu> {
     let open = || {
         if block_on(adapters()).is_empty() {
             let required = std::env::var_os("CREAM_REQUIRE_GPU").is_some_and(|value| value == "1");
             assert!(!required, "CREAM_REQUIRE_GPU=1, and wgpu sees no adapter");
             return None;
         }
-        Some(block_on(Gpu::new(0)).unwrap())
+        Some(block_on(Gpu::limited(0, limits)).unwrap())
     };
-    let shared = SHARED.get_or_init(open).clone();
+    let shared = device.get_or_init(open).clone();
     if shared.is_none() {
         println!("skipped: no adapter for wgpu");
     }

@@ -3,8 +3,10 @@
 //! Each format has a file in shaders/lib that says how its blocks lie in words and defines `weight_at`, by which a kernel
 //! reads four columns of a row.
 
+use std::ops::Range;
+
 use super::Gpu;
-use super::buffer::GpuIndices;
+use super::buffer::{Binding, GpuIndices};
 use super::dispatch::Device;
 use crate::matrix::{Matrix, MatrixData};
 use crate::tensor::{Dtype, Tensor};
@@ -60,12 +62,25 @@ fn padded(bytes: &[u8], len: usize, gap: usize, padded_len: usize) -> Vec<u8> {
 /// A matrix as kernels see it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Weight<'a> {
-    pub(super) storage: &'a wgpu::Buffer,
+    pub(super) storage: Binding<'a>,
     /// The file of shaders/lib that reads it.
     pub(super) library: &'static str,
     pub(super) rows: usize,
     pub(super) cols: usize,
     pub(super) stride: usize,
+}
+
+impl Weight<'_> {
+    /// Words from one row to the next.
+    pub(super) fn row_words(&self) -> usize {
+        self.storage.bytes as usize / 4 / self.rows
+    }
+
+    /// Some of its rows, as a matrix of their own.
+    pub(super) fn part(self, rows: &Range<usize>) -> Self {
+        let words = self.row_words();
+        Weight { storage: self.storage.part(rows.start * words, rows.len() * words), rows: rows.len(), ..self }
+    }
 }
 
 impl<'a> From<&'a Matrix<Gpu>> for Weight<'a> {

@@ -28,10 +28,31 @@ macro_rules! on_each_backend {
     };
 }
 
+/// The same checks on a device whose bindings hold so many bytes, less than the largest arrays, so that these are split.
+macro_rules! on_small_bindings {
+    ($bytes:expr; $($check:ident),+ $(,)?) => {
+        #[cfg(feature = "gpu")]
+        mod small_bindings {
+            use $crate::gpu::testing::Limited;
+
+            static DEVICE: Limited = Limited::new($bytes);
+
+            $(
+                #[test]
+                fn $check() {
+                    let Some(backend) = DEVICE.get() else { return };
+                    crate::tests::random::rounds().for_each(|mut random| super::$check(&backend, &mut random));
+                }
+            )+
+        }
+    };
+}
+
 mod backward;
 mod forward;
 mod generation;
 mod layout;
+mod memory;
 pub(crate) mod models;
 mod optimiser;
 mod oracle;

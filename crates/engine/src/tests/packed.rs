@@ -6,6 +6,7 @@ use crate::tolerances::KERNEL;
 use crate::{Backend, Dtype, Matrix};
 
 on_each_backend!(matmul, matmul_backward_input, a_weight_of_many_rows, embed, token_logps);
+on_small_bindings!(384 << 10; matmul, matmul_backward_input, a_weight_of_many_rows, token_logps);
 
 pub(super) const DTYPES: [Dtype; 11] = [
     Dtype::F32,

@@ -64,7 +64,7 @@ struct KeyTile {
 /// Segments, cut into tiles of queries.
 #[derive(Debug)]
 pub struct GpuPlan {
-    segments: Vec<Segment>,
+    pub(in super::super) segments: Vec<Segment>,
     /// Tiles of several queries.
     pub(super) several: List,
     /// Tiles of one query.
@@ -75,7 +75,7 @@ pub struct GpuPlan {
 
 impl GpuPlan {
     pub(in super::super) fn new(device: &Device, segments: &[Segment]) -> Self {
-        let mut next_row = 0;
+        let mut next_row = segments.first().map_or(0, |first| first.query_start);
         for segment in segments {
             assert_eq!(
                 segment.query_start, next_row,

@@ -3,6 +3,7 @@
 mod attention;
 mod rms_norm;
 mod rope;
+mod split;
 
 use crate::Cpu;
 use crate::gpu::testing::gpu;
