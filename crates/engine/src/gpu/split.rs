@@ -165,8 +165,9 @@ struct Part {
 /// Cuts a plan between `units` of segments so that the queries and keys of each part are bindings.
 fn attention_parts<'a>(device: &Device, heads: Heads, units: impl Iterator<Item = &'a [Segment]>) -> Vec<Part> {
     let widths = [heads.query * heads.dim, heads.key_value * heads.dim];
-    // The log-sum-exp has a number for each query and head.
-    let steps = [aligned_rows(widths[0]).max(aligned_rows(heads.query)), aligned_rows(widths[1])];
+    // The log-sum-exp has a number for each query and head. One step for all, so that a batch's queries and keys, which
+    // are the same rows, begin at the same one.
+    let step = [widths[0], heads.query, widths[1]].map(aligned_rows).into_iter().max().unwrap_or(1);
     // By rows of queries and of keys: those that a kernel must see.
     let window = |segments: &[Segment]| {
         let keys = |s: &Segment| {
@@ -174,11 +175,11 @@ fn attention_parts<'a>(device: &Device, heads: Heads, units: impl Iterator<Item 
             prefix.into_iter().chain([s.own_start..s.own_start + s.own_past + s.query_len])
         };
         let queries = segments.iter().map(|s| s.query_start..s.query_start + s.query_len);
-        let hull = |ranges: &mut dyn Iterator<Item = Range<u32>>, step: usize| {
+        let hull = |ranges: &mut dyn Iterator<Item = Range<u32>>| {
             let hull = ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
             hull.start as usize / step * step..hull.end as usize
         };
-        [hull(&mut queries.into_iter(), steps[0]), hull(&mut segments.iter().flat_map(keys), steps[1])]
+        [hull(&mut queries.into_iter()), hull(&mut segments.iter().flat_map(keys))]
     };
     let numbers = |segments: &[Segment]| {
         let rows = window(segments);
