@@ -259,9 +259,9 @@ fn mistakes_are_one_line() {
     fails(&sample(&format!("--model {model} --prompts {prompts} -n 0")), 1, &["completions: 0, expected at least 1"]);
     fails(&sample(&format!("--model {model} --prompts {prompts} --shard 2/2")), 2, &["2/2"]);
     fails(
-        &sample(&format!("--model {model} --prompts {prompts} --device gpu")),
+        &sample(&format!("--model {model} --prompts {prompts} --device gpu:99")),
         1,
-        &["--device gpu", "expected cpu or auto"],
+        &["--device gpu:99: no such adapter", "expected"],
     );
     fails(
         &sample(&format!("--model {model} --prompts {prompts} --max-prompt-tokens 3")),
@@ -345,8 +345,18 @@ fn bench_tells_every_stage_in_the_keys_of_the_scripts() {
 
 #[test]
 fn devices_and_help_say_what_there_is() {
-    let device: Value = serde_json::from_str(&done(&["devices", "--json"])).unwrap();
-    assert_eq!(device["device"], "cpu");
+    let devices = done(&["devices", "--json"]);
+    let devices: Vec<Value> = devices.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&devices[0]["device"], &devices[0]["kind"]), (&"cpu".into(), &"cpu".into()));
+    for (i, gpu) in devices[1..].iter().enumerate() {
+        assert_eq!(gpu["device"], format!("gpu:{i}"));
+        assert!(gpu["forms"].as_str().is_some_and(|forms| !forms.is_empty()), "{gpu}");
+        // What WebGPU promises.
+        assert!(gpu["max_binding_bytes"].as_u64().is_some_and(|bytes| bytes >= 128 << 20), "{gpu}");
+        assert!(gpu["kind"] != "software" || gpu["auto"] == false, "{gpu}");
+    }
+    assert_eq!(devices.iter().filter(|device| device["auto"] == true).count(), 1);
+    assert_eq!(done(&["devices"]).lines().count(), devices.len());
     for verb in ["run", "sft", "sample", "score", "pair", "train", "generate", "export", "bench"] {
         assert!(done(&[verb, "--help"]).contains(&format!("  cream {verb} --")), "{verb} --help has an example");
     }

@@ -43,9 +43,12 @@ pub(crate) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// The program, with nothing on standard input and no way to the network.
+/// The program, with nothing on standard input and no way to the network, on the CPU unless it is told where.
 pub(crate) fn cream<A: AsRef<str>>(args: &[A]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cream"));
+    if args.iter().all(|arg| arg.as_ref() != "--device") {
+        command.args(["--device", "cpu"]);
+    }
     command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::null()).env("HF_HUB_OFFLINE", "1");
     command
 }

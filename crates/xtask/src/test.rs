@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<()> {
         step(&["build", "--release", "--locked", "--package", "cream-core", "--target", BARE_METAL], "")?;
     }
     if wasm {
-        let packages = ["--package", "cream-engine", "--package", "cream-method"];
+        let packages = ["--package", "cream-engine", "--package", "cream-method", "--features", "cream-method/gpu"];
         step(&[&["check", "--release", "--locked", "--target", WASM][..], &packages].concat(), "")?;
     }
     step(&["doc", "--release", "--workspace", "--no-deps", "--locked"], "-D warnings")?;
