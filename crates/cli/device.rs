@@ -110,7 +110,7 @@ mod tests {
             name: "A".into(),
             kind: if software { "software" } else { "discrete" },
             software,
-            forms: String::new(),
+            forms: "",
             max_binding_bytes: 0,
         };
         software.iter().map(adapter).collect()

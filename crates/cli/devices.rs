@@ -38,9 +38,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             });
             say(&row.to_string())?;
         } else {
-            let (name, kind, forms) = (&adapter.name, adapter.kind, &adapter.forms);
+            let (name, kind, forms) = (&adapter.name, adapter.kind, adapter.forms);
             let mib = adapter.max_binding_bytes >> 20;
-            say(&format!("{device}  {name}, {kind}; kernels: {forms}; {mib} MiB a binding{}", mark(auto == device)))?;
+            say(&format!("{device}  {name}, {kind}; {forms}; {mib} MiB a binding{}", mark(auto == device)))?;
         }
     }
     Ok(())

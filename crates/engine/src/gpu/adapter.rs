@@ -16,7 +16,7 @@ pub struct AdapterInfo {
     /// Whether it is a program on the CPU (llvmpipe, SwiftShader): far slower than the CPU backend.
     pub software: bool,
     /// Which forms of the kernels it runs.
-    pub forms: String,
+    pub forms: &'static str,
     /// Most bytes of one storage binding.
     pub max_binding_bytes: u64,
 }
@@ -39,8 +39,8 @@ fn rank(kind: wgpu::DeviceType) -> (u8, &'static str) {
 }
 
 /// Which forms of the kernels run on this adapter: so far each kernel has one, for every adapter.
-fn forms(_adapter: &wgpu::Adapter) -> String {
-    "portable".into()
+fn forms(_adapter: &wgpu::Adapter) -> &'static str {
+    "portable kernels"
 }
 
 fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
