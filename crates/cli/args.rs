@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use crate::device::Device;
+use crate::memory::MemoryLimit;
 
 /// Flags of every verb.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -23,6 +24,13 @@ pub(crate) struct Global {
     /// Threads of the CPU [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
+    /// Most memory of the device to take, like 3GB; auto works in smaller pieces, with the same result up to rounding,
+    /// where all that the device has is too little
+    #[arg(long, global = true, value_name = "BYTES|auto")]
+    pub(crate) memory: Option<MemoryLimit>,
+    /// Say where memory goes
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
     /// No progress on stderr
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,

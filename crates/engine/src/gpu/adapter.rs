@@ -82,6 +82,7 @@ impl Gpu {
         let (info, adapter) = sorted().await.into_iter().nth(index).ok_or_else(|| failed("no such adapter".into()))?;
         let descriptor = wgpu::DeviceDescriptor { required_limits: limits(adapter.limits()), ..Default::default() };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;
-        Ok(Gpu(Arc::new(Device::new(info.name, device, queue)), Budget::default()))
+        let memory_bytes = super::heap::bytes(&adapter);
+        Ok(Gpu(Arc::new(Device::new(info.name, memory_bytes, device, queue)), Budget::default()))
     }
 }

@@ -32,6 +32,10 @@ pub(super) struct Device {
     pub(super) name: String,
     pub(super) device: wgpu::Device,
     queue: wgpu::Queue,
+    /// Most bytes of a buffer.
+    buffer_bytes: u64,
+    /// Where the driver tells.
+    pub(super) memory_bytes: Option<u64>,
     /// Most bytes of a buffer that a kernel may see.
     pub(super) binding_bytes: u64,
     pool: Arc<Pool>,
@@ -67,7 +71,7 @@ pub(super) fn each(numbers: usize) -> [u32; 3] {
 }
 
 impl Device {
-    pub(super) fn new(name: String, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+    pub(super) fn new(name: String, memory_bytes: Option<u64>, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let failure = Arc::new(Mutex::new(None));
         let report = |failure: &Arc<Mutex<Option<String>>>| {
             let failure = failure.clone();
@@ -86,6 +90,8 @@ impl Device {
         });
         Device {
             name,
+            buffer_bytes: device.limits().max_buffer_size,
+            memory_bytes,
             binding_bytes: device.limits().max_storage_buffer_binding_size,
             device,
             queue,
@@ -108,7 +114,15 @@ impl Device {
     }
 
     pub(super) fn buffer(&self, len: usize) -> GpuBuffer {
-        self.pool.take(&self.device, len, false)
+        self.take(len, false)
+    }
+
+    fn take<T>(&self, len: usize, for_queue: bool) -> Array<T> {
+        let most = self.buffer_bytes;
+        if 4 * len as u64 > most {
+            self.fail(format!("an array of {} bytes is needed, and this device's largest has {most}", 4 * len));
+        }
+        self.pool.take(&self.device, len, for_queue)
     }
 
     pub(super) fn upload(&self, data: &[f32]) -> GpuBuffer {
@@ -121,11 +135,11 @@ impl Device {
 
     /// A binding that a kernel has and does not read.
     pub(super) fn no_indices(&self) -> GpuIndices {
-        self.pool.take(&self.device, 1, false)
+        self.take(1, false)
     }
 
     fn write<T: Pod>(&self, data: &[T]) -> Array<T> {
-        let out = self.pool.take(&self.device, data.len(), true);
+        let out = self.take(data.len(), true);
         self.queue.write_buffer(out.storage().buffer, 0, bytemuck::cast_slice(data));
         out
     }

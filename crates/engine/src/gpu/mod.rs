@@ -9,6 +9,7 @@ mod attention;
 mod buffer;
 mod dispatch;
 mod embed;
+mod heap;
 mod matmul;
 mod oneshot;
 mod recording;
@@ -48,6 +49,16 @@ pub use weight::GpuPacked;
 pub struct Gpu(Arc<dispatch::Device>, Budget);
 
 impl Gpu {
+    /// How much memory the device has, where its driver tells.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.0.memory_bytes
+    }
+
+    /// Gives the device up, as if it were lost: whatever is read from now on is an error.
+    pub fn destroy(&self) {
+        self.0.device.destroy();
+    }
+
     /// The same with so much memory to take.
     pub fn with_budget(self, budget: Budget) -> Self {
         Gpu(self.0, budget)
