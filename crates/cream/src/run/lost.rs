@@ -1,0 +1,75 @@
+//! A device that is lost in the middle of a run, on the first adapter that wgpu sees.
+
+use cream_engine::gpu::{Gpu, adapters};
+use cream_engine::{Llama, hf};
+use pollster::block_on;
+
+use super::tests::config;
+use super::*;
+use crate::config::Tuning;
+use crate::progress::Update;
+use crate::store::Memory;
+use crate::testing::{files, prompts, text};
+
+/// Destroys the device at the update of this number.
+struct Destroyer {
+    gpu: Gpu,
+    updates_left: usize,
+}
+
+impl Progress for Destroyer {
+    fn update(&mut self, _: &Update<'_>) -> Result<()> {
+        match self.updates_left.checked_sub(1) {
+            None => self.gpu.destroy(),
+            Some(left) => self.updates_left = left,
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, _: &str) {}
+}
+
+fn call(store: &mut Memory, updates: usize) -> Result<Vec<Summary>> {
+    let gpu = block_on(Gpu::new(0)).unwrap();
+    let (files, config) = (files(), RunConfig { iterations: 1, ..config(Tuning::Lora) });
+    let text = text(&files);
+    let mut load =
+        |_: Option<&str>, trainable: bool| Ok(Llama::new(gpu.clone(), &hf::load(&files).unwrap().0, trainable)?);
+    let inputs = RunInputs {
+        config: &config,
+        prompts: &prompts(4),
+        sft: &[],
+        text: &text,
+        base_model: "tiny",
+        fingerprint: "of tiny",
+        load: &mut load,
+    };
+    block_on(run(inputs, store, &mut Destroyer { gpu: gpu.clone(), updates_left: updates }))
+}
+
+#[test]
+fn a_run_is_taken_up_after_its_device_was_lost() {
+    if block_on(adapters()).is_empty() {
+        let required = std::env::var_os("CREAM_REQUIRE_GPU").is_some_and(|value| value == "1");
+        assert!(!required, "CREAM_REQUIRE_GPU=1, and wgpu sees no adapter");
+        return eprintln!("skipped: no adapter for wgpu");
+    }
+    let mut whole = Memory::default();
+    call(&mut whole, usize::MAX).unwrap();
+    // In sampling, in scoring and in training.
+    let mut stages = Vec::new();
+    for updates in [2, 17, 27] {
+        let mut store = Memory::default();
+        let Err(error @ Error::Device { stage, .. }) = call(&mut store, updates) else { panic!("a lost device") };
+        stages.push(stage);
+        let message = error.to_string();
+        assert!(message.contains("the same command takes the work up"), "{message}");
+        call(&mut store, usize::MAX).unwrap();
+        assert_eq!(store.files.keys().collect::<Vec<_>>(), whole.files.keys().collect::<Vec<_>>());
+        for name in ["iteration-1/completions.jsonl", "iteration-1/pairs.jsonl"] {
+            assert_eq!(store.files[name], whole.files[name], "{name}");
+        }
+    }
+    use crate::progress::Stage::{Sample, Score, Train};
+    assert_eq!(stages, [Sample, Score, Train]);
+}
