@@ -8,6 +8,7 @@ use super::tests::config;
 use super::*;
 use crate::config::Tuning;
 use crate::progress::{Stage, Update};
+use crate::score::ScoreOptions;
 use crate::store::Memory;
 use crate::testing::{files, prompts, text};
 
@@ -30,7 +31,14 @@ impl Progress for Destroyer {
 
 fn call(store: &mut Memory, destroyed_at: Option<Stage>) -> Result<Vec<Summary>> {
     let gpu = block_on(Gpu::new(0)).unwrap();
-    let (files, config) = (files(), RunConfig { iterations: 1, ..config(Tuning::Lora) });
+    let (files, config) = (
+        files(),
+        RunConfig {
+            iterations: 1,
+            score: ScoreOptions { batch_tokens: 1, ..ScoreOptions::default() },
+            ..config(Tuning::Lora)
+        },
+    );
     let text = text(&files);
     let mut load =
         |_: Option<&str>, trainable: bool| Ok(Llama::new(gpu.clone(), &hf::load(&files).unwrap().0, trainable)?);

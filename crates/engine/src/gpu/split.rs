@@ -20,7 +20,7 @@ impl Device {
         let widest = widths.iter().copied().max().unwrap_or(0).max(1);
         let most = self.binding_numbers() / widest;
         if rows <= most {
-            return Vec::from([0..rows]);
+            return std::iter::once(0..rows).collect();
         }
         let step = widths.iter().map(|&width| aligned_rows(width)).max().unwrap_or(1);
         let part = most / step * step;
@@ -172,7 +172,7 @@ fn attention_parts<'a>(device: &Device, heads: Heads, units: impl Iterator<Item 
     let window = |segments: &[Segment]| {
         let keys = |s: &Segment| {
             let prefix = (s.prefix_len > 0).then_some(s.prefix_start..s.prefix_start + s.prefix_len);
-            prefix.into_iter().chain([s.own_start..s.own_start + s.own_past + s.query_len])
+            prefix.into_iter().chain(std::iter::once(s.own_start..s.own_start + s.own_past + s.query_len))
         };
         let queries = segments.iter().map(|s| s.query_start..s.query_start + s.query_len);
         let hull = |ranges: &mut dyn Iterator<Item = Range<u32>>| {

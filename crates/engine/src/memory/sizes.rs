@@ -124,7 +124,7 @@ impl Backend for Sizes {
     }
 
     fn plan(&self, segments: &[Segment]) -> Size {
-        self.take(segments.len() * size_of::<Segment>() / 4)
+        self.take(size_of_val(segments) / 4)
     }
 
     async fn read(&self, buffer: &Size) -> Result<Vec<f32>> {
