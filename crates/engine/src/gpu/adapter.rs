@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Gpu;
 use super::dispatch::Device;
+use super::experimental::experimental_features;
+use super::forms::Forms;
 use crate::error::{Error, Result};
 
 /// A device that wgpu sees.
@@ -13,6 +15,14 @@ pub struct AdapterInfo {
     pub name: String,
     /// Whether it is a program on the CPU (llvmpipe, SwiftShader): far slower than the CPU backend.
     pub software: bool,
+    forms: Forms,
+}
+
+impl AdapterInfo {
+    /// Which forms of the kernels it runs, in words.
+    pub fn forms(&self) -> &'static str {
+        self.forms.describe()
+    }
 }
 
 fn instance() -> wgpu::Instance {
@@ -35,7 +45,8 @@ async fn sorted() -> Vec<(AdapterInfo, wgpu::Adapter)> {
     let describe = |adapter: wgpu::Adapter| {
         let info = adapter.get_info();
         let name = format!("{} ({}, {:?})", info.name, info.backend, info.device_type);
-        (AdapterInfo { name, software: info.device_type == wgpu::DeviceType::Cpu }, adapter)
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        (AdapterInfo { name, software, forms: Forms::of(&adapter) }, adapter)
     };
     found.into_iter().map(describe).collect()
 }
@@ -51,10 +62,23 @@ impl Gpu {
     /// # Errors
     /// No such adapter, or one that gives no device.
     pub async fn new(index: usize) -> Result<Self> {
+        Gpu::open(index, |forms| forms).await
+    }
+
+    /// As [`Gpu::new`], with the forms that `choose` makes of the adapter's.
+    pub(super) async fn open(index: usize, choose: impl FnOnce(Forms) -> Forms) -> Result<Self> {
         let failed = |problem: String| Error::Device { device: format!("gpu:{index}"), problem };
         let (info, adapter) = sorted().await.into_iter().nth(index).ok_or_else(|| failed("no such adapter".into()))?;
-        let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+        let forms = choose(info.forms);
+        let mut descriptor = wgpu::DeviceDescriptor {
+            required_features: forms.features(),
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        if forms.fragments.is_some() {
+            descriptor.experimental_features = experimental_features();
+        }
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;
-        Ok(Gpu(Arc::new(Device::new(info.name, device, queue))))
+        Ok(Gpu(Arc::new(Device::new(info.name, forms, device, queue))))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytemuck::Pod;
 
 use super::buffer::{Array, GpuBuffer, GpuIndices, Pool};
+use super::forms::Forms;
 use super::recording::{CAPACITY, PARAMETER_STRIDE, Recording};
 use super::shaders::Shader;
 use crate::error::{Error, Result};
@@ -29,6 +30,7 @@ struct Pipeline {
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) name: String,
+    pub(super) forms: Forms,
     pub(super) device: wgpu::Device,
     queue: wgpu::Queue,
     pool: Arc<Pool>,
@@ -61,7 +63,7 @@ pub(super) fn each(numbers: usize) -> [u32; 3] {
 }
 
 impl Device {
-    pub(super) fn new(name: String, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+    pub(super) fn new(name: String, forms: Forms, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let failure = Arc::new(Mutex::new(None));
         let report = |failure: &Arc<Mutex<Option<String>>>| {
             let failure = failure.clone();
@@ -80,6 +82,7 @@ impl Device {
         });
         Device {
             name,
+            forms,
             device,
             queue,
             pool: Arc::default(),
