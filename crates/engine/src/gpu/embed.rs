@@ -4,7 +4,7 @@ use super::Gpu;
 use super::buffer::{GpuBuffer, GpuIndices};
 use super::dispatch::{Device, Kernel, line};
 use super::shaders::shader;
-use super::weight::{Weight, over_weight};
+use super::weight::Weight;
 use crate::matrix::Matrix;
 
 /// Invocations of a workgroup.
@@ -14,7 +14,7 @@ const GROUP: usize = 256;
 pub(super) fn forward(device: &Device, table: &Matrix<Gpu>, ids: &GpuIndices, out: &GpuBuffer) {
     let table = Weight::from(table);
     assert_eq!(out.len(), ids.len() * table.cols, "embed: out");
-    let kernel = Kernel { shader: over_weight!("embed", table.library), constants: vec![] };
+    let kernel = Kernel { shader: shader!("embed", table.library), constants: vec![] };
     let parameters = [ids.len() as u32, table.cols as u32, table.stride as u32];
     let groups = line((ids.len() * table.cols.div_ceil(4)).div_ceil(GROUP));
     device.run(kernel, &[table.storage, ids.storage(), out.storage()], &parameters, groups);

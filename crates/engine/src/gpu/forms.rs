@@ -19,7 +19,7 @@ pub(super) struct Forms {
 }
 
 /// Workgroup memory of the largest form in bytes: two tiles of 128 rows of 40 f16 numbers, and 8 blocks of 256 f32 ones.
-const WORKGROUP_BYTES: u32 = 2 * 128 * 40 * 2 + 8 * 256 * 4;
+pub(super) const WORKGROUP_BYTES: u32 = 2 * 128 * 40 * 2 + 8 * 256 * 4;
 /// What those forms use beside cooperative matrices.
 const FRAGMENT_FEATURES: Features =
     Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SHADER_F16).union(Features::SUBGROUP);
