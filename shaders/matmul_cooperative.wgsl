@@ -54,14 +54,9 @@ fn store(row: u32, column: u32, sum: f32) {
 }
 
 @compute @workgroup_size(INVOCATIONS)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-    @builtin(subgroup_id) subgroup: u32,
-    @builtin(subgroup_invocation_id) lane: u32,
-) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, invocation: Invocation) {
     part = group.z;
     let start = part * parameters.part;
     let end = min(start + parameters.part, parameters.d_in);
-    product(vec2(group.y, group.x) * SIDE, start, end, local, subgroup, lane);
+    product(vec2(group.y, group.x) * SIDE, start, end, invocation);
 }

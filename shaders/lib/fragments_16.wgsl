@@ -5,6 +5,20 @@
 enable f16;
 enable wgpu_cooperative_matrix;
 
+struct Invocation {
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+}
+
+fn subgroup_of(invocation: Invocation) -> u32 {
+    return invocation.subgroup;
+}
+
+fn lane_of(invocation: Invocation) -> u32 {
+    return invocation.lane;
+}
+
 alias Left = coop_mat16x16<f16, A>;
 alias Right = coop_mat16x16<f16, B>;
 alias Sums = coop_mat16x16<f32, C>;

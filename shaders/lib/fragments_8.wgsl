@@ -4,6 +4,20 @@
 enable f16;
 enable wgpu_cooperative_matrix;
 
+struct Invocation {
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+}
+
+fn subgroup_of(invocation: Invocation) -> u32 {
+    return invocation.subgroup;
+}
+
+fn lane_of(invocation: Invocation) -> u32 {
+    return invocation.lane;
+}
+
 // By rows: a0 a1 over a2 a3.
 struct Left {
     a0: coop_mat8x8<f16, A>,

@@ -93,7 +93,10 @@ fn finish(sums: Sums, corner: vec2<u32>, subgroup: u32, lane: u32) {
 }
 
 // The tile whose first number is in the product's row corner.x and column corner.y, summed over k from `start` to `end`.
-fn product(corner: vec2<u32>, start: u32, end: u32, local: u32, subgroup: u32, lane: u32) {
+fn product(corner: vec2<u32>, start: u32, end: u32, invocation: Invocation) {
+    let local = invocation.local;
+    let subgroup = subgroup_of(invocation);
+    let lane = lane_of(invocation);
     let mine = vec2(subgroup / SUBGROUPS_ACROSS * 64u, subgroup % SUBGROUPS_ACROSS * 32u);
     for (var i = local; i < BLOCKS_SIZE; i += INVOCATIONS) {
         blocks[i] = 0.0;

@@ -15,14 +15,8 @@ pub struct AdapterInfo {
     pub name: String,
     /// Whether it is a program on the CPU (llvmpipe, SwiftShader): far slower than the CPU backend.
     pub software: bool,
-    forms: Forms,
-}
-
-impl AdapterInfo {
-    /// Which forms of the kernels it runs, in words.
-    pub fn forms(&self) -> &'static str {
-        self.forms.describe()
-    }
+    /// Which forms of the kernels it runs.
+    pub forms: &'static str,
 }
 
 fn instance() -> wgpu::Instance {
@@ -46,7 +40,7 @@ async fn sorted() -> Vec<(AdapterInfo, wgpu::Adapter)> {
         let info = adapter.get_info();
         let name = format!("{} ({}, {:?})", info.name, info.backend, info.device_type);
         let software = info.device_type == wgpu::DeviceType::Cpu;
-        (AdapterInfo { name, software, forms: Forms::of(&adapter) }, adapter)
+        (AdapterInfo { name, software, forms: Forms::of(&adapter).describe() }, adapter)
     };
     found.into_iter().map(describe).collect()
 }
@@ -69,13 +63,13 @@ impl Gpu {
     pub(super) async fn open(index: usize, choose: impl FnOnce(Forms) -> Forms) -> Result<Self> {
         let failed = |problem: String| Error::Device { device: format!("gpu:{index}"), problem };
         let (info, adapter) = sorted().await.into_iter().nth(index).ok_or_else(|| failed("no such adapter".into()))?;
-        let forms = choose(info.forms);
+        let forms = choose(Forms::of(&adapter));
         let mut descriptor = wgpu::DeviceDescriptor {
             required_features: forms.features(),
             required_limits: adapter.limits(),
             ..Default::default()
         };
-        if forms.fragments.is_some() {
+        if forms.features().intersects(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
             descriptor.experimental_features = experimental_features();
         }
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;

@@ -2,6 +2,8 @@
 
 use wgpu::{CooperativeMatrixProperties, CooperativeScalarType, Features};
 
+use super::shaders::library;
+
 /// Cooperative matrices, as the shaders need them: f16 in, f32 out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fragments {
@@ -9,6 +11,31 @@ pub(super) enum Fragments {
     Sixteen,
     /// 8 x 8 x 8 (Metal).
     Eight,
+    /// Plain WGSL in their place, for tests where there are none.
+    #[cfg(test)]
+    Imitated,
+}
+
+impl Fragments {
+    /// The text that defines a block of a product.
+    pub(super) fn library(self) -> &'static str {
+        match self {
+            Fragments::Sixteen => library!("fragments_16", "product"),
+            Fragments::Eight => library!("fragments_8", "product"),
+            #[cfg(test)]
+            Fragments::Imitated => concat!(include_str!("tests/fragments.wgsl"), library!("product")),
+        }
+    }
+
+    /// The same for gradients, which may be too small for f16.
+    pub(super) fn scaled_library(self) -> &'static str {
+        match self {
+            Fragments::Sixteen => library!("fragments_16", "product", "scale"),
+            Fragments::Eight => library!("fragments_8", "product", "scale"),
+            #[cfg(test)]
+            Fragments::Imitated => concat!(include_str!("tests/fragments.wgsl"), library!("product", "scale")),
+        }
+    }
 }
 
 /// The forms that a device runs.
@@ -16,8 +43,12 @@ pub(super) enum Fragments {
 pub(super) struct Forms {
     /// Products of many rows: on cooperative matrices, or in f32 where there are none.
     pub(super) fragments: Option<Fragments>,
+    /// Tiles of 128 that are enough of them; where there are fewer, tiles of 64 share the work out better.
+    pub(super) enough_large_tiles: usize,
 }
 
+/// Workgroups that keep a large GPU busy: two for each of 132 units.
+pub(super) const ENOUGH: usize = 264;
 /// Workgroup memory of the largest form in bytes: two tiles of 128 rows of 40 f16 numbers, and 8 blocks of 256 f32 ones.
 pub(super) const WORKGROUP_BYTES: u32 = 2 * 128 * 40 * 2 + 8 * 256 * 4;
 /// What those forms use beside cooperative matrices.
@@ -31,12 +62,18 @@ impl Forms {
             && limits.max_compute_workgroup_storage_size >= WORKGROUP_BYTES
             && limits.max_compute_invocations_per_workgroup >= 256
             && subgroups_of_32(&info);
-        Forms { fragments: fits.then(|| fragments(&adapter.cooperative_matrix_properties())).flatten() }
+        let listed = if fits { adapter.cooperative_matrix_properties() } else { Vec::new() };
+        Forms { fragments: fragments(&listed), enough_large_tiles: ENOUGH }
     }
 
     /// What a device must be asked for.
     pub(super) fn features(self) -> Features {
-        if self.fragments.is_some() { FRAGMENT_FEATURES } else { Features::empty() }
+        match self.fragments {
+            Some(Fragments::Sixteen | Fragments::Eight) => FRAGMENT_FEATURES,
+            #[cfg(test)]
+            Some(Fragments::Imitated) => Features::SHADER_F16,
+            None => Features::empty(),
+        }
     }
 
     /// In words.
@@ -44,6 +81,8 @@ impl Forms {
         match self.fragments {
             Some(Fragments::Sixteen) => "products of 64 rows or more: cooperative matrices 16x16x16, f16 in, f32 out",
             Some(Fragments::Eight) => "products of 64 rows or more: cooperative matrices 8x8x8, f16 in, f32 out",
+            #[cfg(test)]
+            Some(Fragments::Imitated) => "products of 64 rows or more: cooperative matrices, imitated",
             None => "products: f32",
         }
     }

@@ -7,7 +7,6 @@ use std::ops::Range;
 use super::Gpu;
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, each, line};
-use super::forms::Fragments;
 use super::shaders::{library, shader};
 use super::weight::Weight;
 use crate::matrix::Matrix;
@@ -60,7 +59,7 @@ pub(super) fn forward_part(
     }
     let tiling = Tiling::new(device.forms, rows, part.len(), weight.cols);
     let shader = match tiling.fragments {
-        Some(fragments) => shader!("matmul_cooperative", fragments_library(fragments), weight.library, x_text),
+        Some(fragments) => shader!("matmul_cooperative", fragments.library(), weight.library, x_text),
         None => shader!("matmul", weight.library, x_text),
     };
     let target = Target { out, first: 0, len: rows * part.len(), accumulate, alpha };
@@ -103,7 +102,7 @@ pub(super) fn backward_input_part(
     let x_text = x_library(part.len());
     let (shader, largest) = match tiling.fragments {
         Some(fragments) => {
-            let texts = scaled_fragments_library(fragments);
+            let texts = fragments.scaled_library();
             let shader = shader!("matmul_backward_input_cooperative", texts, weight.library, x_text);
             (shader, Some(largest(device, d_out, rows * part.len())))
         }
@@ -147,7 +146,7 @@ pub(super) fn backward_weight_part(
     let x_text = x_library(d_in);
     let (shader, largest) = match tiling.fragments {
         Some(fragments) => {
-            let texts = scaled_fragments_library(fragments);
+            let texts = fragments.scaled_library();
             let shader = shader!("matmul_backward_weight_cooperative", texts, x_text);
             (shader, Some(largest(device, d_out, rows * part.len())))
         }
@@ -213,21 +212,6 @@ fn parameters(
 /// What reads activations of a width.
 fn x_library(width: usize) -> &'static str {
     if width.is_multiple_of(4) { library!("x_by_fours") } else { library!("x") }
-}
-
-fn fragments_library(fragments: Fragments) -> &'static str {
-    match fragments {
-        Fragments::Sixteen => library!("fragments_16", "product"),
-        Fragments::Eight => library!("fragments_8", "product"),
-    }
-}
-
-/// For gradients, which may be too small for f16.
-fn scaled_fragments_library(fragments: Fragments) -> &'static str {
-    match fragments {
-        Fragments::Sixteen => library!("fragments_16", "product", "scale"),
-        Fragments::Eight => library!("fragments_8", "product", "scale"),
-    }
 }
 
 /// The largest absolute value of each part of the first `len` numbers of a gradient.

@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 use pollster::block_on;
 
+use super::forms::{Forms, Fragments};
 use super::{Gpu, adapters};
 
-/// The first adapter, shared by all tests; none is a skip, and a failure where `CREAM_REQUIRE_GPU` is 1.
+/// The first adapter with the portable form of every kernel, shared by all tests; none is a skip, and a failure where `CREAM_REQUIRE_GPU` is 1.
 ///
 /// # Panics
 /// There must be a device and there is none.
@@ -18,11 +19,19 @@ pub(crate) fn gpu() -> Option<Gpu> {
             assert!(!required, "CREAM_REQUIRE_GPU=1, and wgpu sees no adapter");
             return None;
         }
-        Some(block_on(Gpu::new(0)).unwrap())
+        Some(block_on(Gpu::open(0, |_| Forms::default())).unwrap())
     };
     let shared = SHARED.get_or_init(open).clone();
     if shared.is_none() {
         println!("skipped: no adapter for wgpu");
     }
     shared
+}
+
+/// The first adapter with products on cooperative matrices, or on what imitates them where it has none, in tiles of 128
+/// where there are so many of them.
+pub(crate) fn cooperative_gpu(enough_large_tiles: usize) -> Option<Gpu> {
+    gpu()?;
+    let choose = |forms: Forms| Forms { fragments: forms.fragments.or(Some(Fragments::Imitated)), enough_large_tiles };
+    Some(block_on(Gpu::open(0, choose)).unwrap())
 }

@@ -1,13 +1,11 @@
 //! How a product is shared out among workgroups.
 
-use super::super::forms::{Forms, Fragments};
+use super::super::forms::{ENOUGH, Forms, Fragments};
 
 /// Rows and columns of a workgroup's tile, and of the smaller one of the cooperative form.
 const TILE: usize = 64;
 /// The larger one of the cooperative form.
 const LARGE_TILE: usize = 128;
-/// Workgroups that keep a large GPU busy: two for each of 132 units.
-const ENOUGH: usize = 264;
 /// Numbers of the sum that go by at a time; a part of a sum is a multiple of it in every form.
 const STEP: usize = 32;
 /// Fewest of them in a part: to start one and to add it up is work as well.
@@ -33,7 +31,7 @@ impl Tiling {
         let wide = rows.min(columns).min(depth) >= NARROW;
         let fragments = forms.fragments.filter(|_| wide);
         let tiles = |side: usize| rows.div_ceil(side) * columns.div_ceil(side);
-        let side = if fragments.is_some() && tiles(LARGE_TILE) >= ENOUGH { LARGE_TILE } else { TILE };
+        let side = if fragments.is_some() && tiles(LARGE_TILE) >= forms.enough_large_tiles { LARGE_TILE } else { TILE };
         let most = (depth / (STEP * FEWEST_STEPS)).max(1);
         let wanted = (ENOUGH / tiles(side).max(1)).clamp(1, most);
         let part = depth.div_ceil(wanted).next_multiple_of(STEP);
@@ -55,7 +53,7 @@ mod tests {
             for (rows, columns, depth) in
                 [(1, 1, 1), (70, 576, 31), (16, 576, 2048), (64, 49_152, 576), (576, 192, 3584), (2048, 16, 577)]
             {
-                let tiling = Tiling::new(Forms { fragments }, rows, columns, depth);
+                let tiling = Tiling::new(Forms { fragments, enough_large_tiles: ENOUGH }, rows, columns, depth);
                 let what = format!("{rows} x {columns} over {depth}: {tiling:?}");
                 assert!(tiling.part.is_multiple_of(STEP), "{what}");
                 assert!(tiling.part * tiling.parts >= depth, "{what}");
@@ -66,7 +64,7 @@ mod tests {
 
     #[test]
     fn few_tiles_are_cut_and_many_are_large() {
-        let forms = Forms { fragments: Some(Fragments::Sixteen) };
+        let forms = Forms { fragments: Some(Fragments::Sixteen), enough_large_tiles: ENOUGH };
         // An adapter's gradient: nine tiles over 2048 tokens, in f32.
         let narrow = Tiling::new(forms, 16, 576, 2048);
         assert_eq!((narrow.fragments, narrow.side, narrow.parts), (None, 64, 16));
