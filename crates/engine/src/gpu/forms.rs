@@ -83,7 +83,7 @@ impl Forms {
             Some(Fragments::Eight) => "products of 64 rows or more: cooperative matrices 8x8x8, f16 in, f32 out",
             #[cfg(test)]
             Some(Fragments::Imitated) => "products of 64 rows or more: cooperative matrices, imitated",
-            None => "products: f32",
+            None => "portable kernels, products in f32",
         }
     }
 }

@@ -3,14 +3,25 @@
 use std::hash::{Hash, Hasher};
 
 /// A shader: its file, behind the files of shaders/lib that it needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Pipelines are looked up by it at every dispatch, so its texts are neither hashed nor, as a rule, compared: the name
+/// stands for the file.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Shader {
     name: &'static str,
     libraries: [&'static str; 3],
     main: &'static str,
 }
 
-/// Of the name and of lengths: a kernel is looked up at every call, and texts are long.
+impl PartialEq for Shader {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(left, right): (&&str, &&str)| std::ptr::eq(*left, *right) || left == right;
+        self.name == other.name && self.libraries.iter().zip(&other.libraries).all(same)
+    }
+}
+
+impl Eq for Shader {}
+
 impl Hash for Shader {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.name, self.libraries.map(str::len)).hash(state);

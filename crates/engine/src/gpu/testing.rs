@@ -1,13 +1,16 @@
 //! The device that tests run on.
 
+use std::io::{Write, stderr};
 use std::sync::OnceLock;
 
 use pollster::block_on;
 
 use super::forms::{Forms, Fragments};
 use super::{Gpu, adapters};
+use crate::tests::random::{self, Random};
 
-/// The first adapter with the portable form of every kernel, shared by all tests; none is a skip, and a failure where `CREAM_REQUIRE_GPU` is 1.
+/// The first adapter with the portable form of every kernel, shared by all tests; none is a skip, and a failure where
+/// `CREAM_REQUIRE_GPU` is 1.
 ///
 /// # Panics
 /// There must be a device and there is none.
@@ -23,7 +26,9 @@ pub(crate) fn gpu() -> Option<Gpu> {
     };
     let shared = SHARED.get_or_init(open).clone();
     if shared.is_none() {
-        println!("skipped: no adapter for wgpu");
+        // libtest names a test's thread after it, and would keep what println! says to itself.
+        let thread = std::thread::current();
+        let _ = writeln!(stderr(), "skipped: {}: no adapter for wgpu", thread.name().unwrap_or_default());
     }
     shared
 }
@@ -34,4 +39,11 @@ pub(crate) fn cooperative_gpu(enough_large_tiles: usize) -> Option<Gpu> {
     gpu()?;
     let choose = |forms: Forms| Forms { fragments: forms.fragments.or(Some(Fragments::Imitated)), enough_large_tiles };
     Some(block_on(Gpu::open(0, choose)).unwrap())
+}
+
+/// The rounds of a check that runs whole models: one on a software adapter, where a round takes minutes otherwise.
+pub(crate) fn rounds() -> impl Iterator<Item = Random> {
+    static SOFTWARE: OnceLock<bool> = OnceLock::new();
+    let software = *SOFTWARE.get_or_init(|| block_on(adapters()).first().is_some_and(|adapter| adapter.software));
+    random::rounds().take(if software { 1 } else { usize::MAX })
 }
