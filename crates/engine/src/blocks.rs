@@ -54,6 +54,22 @@ fn bf16(bytes: [u8; 2]) -> f32 {
     f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)
 }
 
+/// Sixteen halves.
+#[inline(always)]
+pub(crate) fn f16_16(block: &[u8; 32], out: &mut [f32; 16]) {
+    for i in 0..16 {
+        out[i] = f16([block[2 * i], block[2 * i + 1]]);
+    }
+}
+
+/// Sixteen bfloat16 numbers.
+#[inline(always)]
+pub(crate) fn bf16_16(block: &[u8; 32], out: &mut [f32; 16]) {
+    for i in 0..16 {
+        out[i] = bf16([block[2 * i], block[2 * i + 1]]);
+    }
+}
+
 /// As [`f16`] for the scale of a block, in half the instructions: one that is infinite or NaN, which no sound file has,
 /// comes out as 65536 or a little more.
 #[inline(always)]

@@ -138,7 +138,7 @@ struct Greedy {
 const NAMES: [&str; 2] = ["tied", "untied"];
 
 fn file(name: &str, file: &str) -> Vec<u8> {
-    let path = format!("{}/../../tests/golden/{name}/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("../../tests/golden/{name}/{file}");
     std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 

@@ -30,6 +30,18 @@ pub(crate) const KERNEL: f64 = 5e-6;
 #[cfg(feature = "gpu")]
 pub(crate) const DEVICE: f64 = 2e-5;
 
+/// A product of factors rounded to f16 (2^-11 each), summed in f32, against the CPU's, relative to the largest number.
+#[cfg(feature = "gpu")]
+pub(crate) const COOPERATIVE: f64 = 2e-3;
+
+/// Log-probs where products round their factors to f16, relative, absolute below 1.
+#[cfg(feature = "gpu")]
+pub(crate) const COOPERATIVE_LOGPS: f64 = 5e-3;
+
+/// Gradients where products round their factors to f16: norm of the difference over the norm.
+#[cfg(feature = "gpu")]
+pub(crate) const COOPERATIVE_GRADIENT: f64 = 3e-2;
+
 /// Values and moments after five steps of AdamW in f32 against f64, relative to the largest number.
 pub(crate) const MOMENTS: f64 = 2e-6;
 

@@ -46,8 +46,9 @@ fn main() -> ExitCode {
 }
 
 /// The repository.
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+fn root() -> PathBuf {
+    // As cargo says when it runs this: at build time it may have been another checkout, with the same target folder.
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("run as `cargo xtask`")).join("../..")
 }
 
 /// This project's folder in the user's cache.

@@ -202,7 +202,7 @@ fn one_query(
     let mut column = 0;
     for keys in keys.iter().filter(|keys| !keys.is_empty()) {
         let part = &mut part[..lse.len() * keys.len()];
-        few_rows::product(q, k.rows(keys.start).data, k.width, dim, part);
+        few_rows::product(q, k.rows(keys.start).data, k.width, dim, &[], part);
         for (scores, part) in scores.chunks_exact_mut(total).zip(part.chunks_exact(keys.len())) {
             let scores = &mut scores[column..column + keys.len()];
             scores.iter_mut().zip(part).for_each(|(score, part)| *score = scale * part);

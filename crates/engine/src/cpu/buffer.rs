@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::aligned::Aligned;
 use crate::memory::Meter;
 
 /// Most bytes kept for reuse.
@@ -19,33 +20,31 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct Free {
-    by_capacity: BTreeMap<usize, Vec<Vec<f32>>>,
+    by_capacity: BTreeMap<usize, Vec<Aligned<f32>>>,
     bytes: usize,
 }
 
 /// f32 numbers on the CPU.
 #[derive(Debug)]
 pub struct CpuBuffer {
-    values: Vec<f32>,
+    values: Aligned<f32>,
     pool: Arc<Pool>,
 }
 
 impl CpuBuffer {
     /// `len` numbers with arbitrary contents.
     pub(super) fn new(pool: &Arc<Pool>, len: usize) -> Self {
-        let mut values = pool.take(len).unwrap_or_else(|| {
-            let values = Vec::with_capacity(len);
-            pool.meter.take(4 * values.capacity() as u64);
-            values
-        });
-        values.resize(len, 0.0);
+        let mut values = pool.take(len).unwrap_or_default();
+        let before = values.capacity();
+        values.resize(len);
+        pool.meter.take(4 * (values.capacity() - before) as u64);
         CpuBuffer { values, pool: pool.clone() }
     }
 }
 
 impl Pool {
     /// A vector that holds `len` numbers without growing and wastes at most an eighth.
-    fn take(&self, len: usize) -> Option<Vec<f32>> {
+    fn take(&self, len: usize) -> Option<Aligned<f32>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let (&capacity, vectors) = free.by_capacity.range_mut(len..=len + len / 8).next()?;
         let taken = vectors.pop();
@@ -56,7 +55,7 @@ impl Pool {
         taken
     }
 
-    fn give(&self, values: Vec<f32>) {
+    fn give(&self, values: Aligned<f32>) {
         let (capacity, bytes) = (values.capacity(), 4 * values.capacity());
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         if capacity > 0 && free.bytes + bytes <= KEPT_BYTES {

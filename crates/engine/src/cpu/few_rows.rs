@@ -5,23 +5,39 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::lane_sums::lane_sums;
 use crate::blocks;
 use crate::tensor::Dtype;
 
 /// x `[T, D_in]`, weight `[n, D_in]` with rows `weight_row` apart, out `[T, n]`, whose length says what T and n are.
-pub(super) fn product(x: &[f32], weight: &[f32], weight_row: usize, d_in: usize, out: &mut [f32]) {
+/// Meanwhile `ahead`, which will be read next, comes from memory to the cache.
+pub(super) fn product(x: &[f32], weight: &[f32], weight_row: usize, d_in: usize, ahead: &[u8], out: &mut [f32]) {
     let width = out.len() / (x.len() / d_in);
-    Arch::new().dispatch(FewRows { x, weight, weight_row, d_in, width, out });
+    Arch::new().dispatch(FewRows { x, panel: Panel { weight, weight_row, d_in, width }, ahead, out });
 }
 
 struct FewRows<'a> {
     x: &'a [f32],
+    panel: Panel<'a>,
+    ahead: &'a [u8],
+    out: &'a mut [f32],
+}
+
+/// Rows of the weight.
+#[derive(Clone, Copy)]
+struct Panel<'a> {
     weight: &'a [f32],
     weight_row: usize,
     d_in: usize,
     /// n
     width: usize,
-    out: &'a mut [f32],
+}
+
+impl<'a> Panel<'a> {
+    #[inline(always)]
+    fn row(&self, row: usize) -> &'a [f32] {
+        &self.weight[row * self.weight_row..][..self.d_in]
+    }
 }
 
 impl WithSimd for FewRows<'_> {
@@ -29,52 +45,77 @@ impl WithSimd for FewRows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let FewRows { x, weight, weight_row, d_in, width, out } = self;
+        let FewRows { x, panel, ahead, out } = self;
+        let Panel { d_in, width, .. } = panel;
         let rows = x.len() / d_in;
+        let tiles = rows.div_ceil(TILE) * width.div_ceil(TILE);
+        let mut ahead = Ahead { bytes: ahead, each: ahead.len().div_ceil(tiles.max(1)).next_multiple_of(LINE) };
         let mut done = 0;
         while done < rows {
-            let tile = (rows - done).min(4);
+            let tile = (rows - done).min(TILE);
             let x = &x[done * d_in..];
             let out = &mut out[done * width..][..tile * width];
             match tile {
-                1 => columns::<S, 1, 8>(simd, x, weight, weight_row, d_in, out),
-                2 => columns::<S, 2, 8>(simd, x, weight, weight_row, d_in, out),
-                3 => columns::<S, 3, 4>(simd, x, weight, weight_row, d_in, out),
-                _ => columns::<S, 4, 4>(simd, x, weight, weight_row, d_in, out),
+                1 => columns::<S, 1>(simd, x, panel, &mut ahead, out),
+                2 => columns::<S, 2>(simd, x, panel, &mut ahead, out),
+                3 => columns::<S, 3>(simd, x, panel, &mut ahead, out),
+                _ => columns::<S, TILE>(simd, x, panel, &mut ahead, out),
             }
             done += tile;
         }
     }
 }
 
-/// T rows of x against all rows of the weight, R at a time; out `[T, n]`.
+/// Rows of x and of the weight in one tile: the sixteen sums hide the latency of a multiplication.
+const TILE: usize = 4;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// What is still to be fetched, a part with each tile: all at once would keep the tile's own loads waiting.
+struct Ahead<'a> {
+    bytes: &'a [u8],
+    each: usize,
+}
+
+impl Ahead<'_> {
+    #[inline(always)]
+    fn fetch(&mut self) {
+        let (now, rest) = self.bytes.split_at(self.each.min(self.bytes.len()));
+        self.bytes = rest;
+        #[cfg(target_arch = "x86_64")]
+        if let Some(sse) = pulp::core_arch::x86::Sse::try_new() {
+            for line in now.chunks(LINE) {
+                sse._mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());
+            }
+        }
+        // Elsewhere stable Rust has no such instruction.
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = now;
+    }
+}
+
+/// T rows of x against all rows of the weight; out `[T, n]`.
 #[inline(always)]
-fn columns<S: Simd, const T: usize, const R: usize>(
-    simd: S,
-    x: &[f32],
-    weight: &[f32],
-    weight_row: usize,
-    d_in: usize,
-    out: &mut [f32],
-) {
-    let width = out.len() / T;
+fn columns<S: Simd, const T: usize>(simd: S, x: &[f32], panel: Panel<'_>, ahead: &mut Ahead<'_>, out: &mut [f32]) {
+    let Panel { d_in, width, .. } = panel;
     let mut x_rows: [&[f32]; T] = [&[]; T];
     for t in 0..T {
         x_rows[t] = &x[t * d_in..][..d_in];
     }
-    let whole = width - width % R;
-    for first in (0..whole).step_by(R) {
-        let mut rows: [&[f32]; R] = [&[]; R];
-        for r in 0..R {
-            rows[r] = &weight[(first + r) * weight_row..][..d_in];
+    let whole = width - width % TILE;
+    for first in (0..whole).step_by(TILE) {
+        ahead.fetch();
+        let mut rows: [&[f32]; TILE] = [&[]; TILE];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = panel.row(first + r);
         }
         let sums = tile(simd, x_rows, rows);
         for t in 0..T {
-            out[t * width + first..][..R].copy_from_slice(&sums[t]);
+            out[t * width + first..][..TILE].copy_from_slice(&sums[t]);
         }
     }
     for last in whole..width {
-        let sums = tile(simd, x_rows, [&weight[last * weight_row..][..d_in]]);
+        let sums = tile(simd, x_rows, [panel.row(last)]);
         for t in 0..T {
             out[t * width + last] = sums[t][0];
         }
@@ -102,10 +143,17 @@ fn tile<S: Simd, const T: usize, const R: usize>(simd: S, x: [&[f32]; T], rows: 
             }
         }
     }
+    let mut vectors = [simd.splat_f32s(0.0); TILE * TILE];
+    for t in 0..T {
+        for r in 0..R {
+            vectors[t * R + r] = sums[t][r];
+        }
+    }
+    let totals = lane_sums(simd, vectors);
     let mut out = [[0.0; R]; T];
     for t in 0..T {
         for r in 0..R {
-            out[t][r] = simd.reduce_sum_f32s(sums[t][r]);
+            out[t][r] = totals[t * R + r];
             for k in whole..rows[r].len() {
                 out[t][r] += x[t][k] * rows[r][k];
             }
@@ -114,7 +162,7 @@ fn tile<S: Simd, const T: usize, const R: usize>(simd: S, x: [&[f32]; T], rows: 
     out
 }
 
-/// One row of x against rows of quantised blocks, whose numbers never leave the registers: out `[n]`. Gives what
+/// One row of x against packed rows, whose numbers never leave the registers: out `[n]`; halves by sixteens. Gives what
 /// [`product`] gives for the unpacked rows, to the bit.
 pub(super) fn one_row(x: &[f32], dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
     Arch::new().dispatch(OneRow { x, dtype, bytes, out });
@@ -159,7 +207,9 @@ impl WithSimd for OneRow<'_> {
             Dtype::Q4_K => dots!(blocks::q4_k, 144, 256),
             Dtype::Q5_K => dots!(blocks::q5_k, 176, 256),
             Dtype::Q6_K => dots!(blocks::q6_k, 210, 256),
-            Dtype::F32 | Dtype::F16 | Dtype::BF16 => unreachable!("no blocks: read as rows"),
+            Dtype::F16 => dots!(blocks::f16_16, 32, 16),
+            Dtype::BF16 => dots!(blocks::bf16_16, 32, 16),
+            Dtype::F32 => unreachable!("kept dense"),
         }
     }
 }

@@ -3,10 +3,12 @@
 //! A result does not depend on the number of threads: work is divided by fixed sizes, and no sum crosses a division.
 
 mod adamw;
+mod aligned;
 mod attention;
 mod buffer;
 mod embed;
 mod few_rows;
+mod lane_sums;
 mod matmul;
 mod product;
 mod rms_norm;
@@ -26,6 +28,7 @@ use crate::error::Result;
 use crate::matrix::{Matrix, MatrixData};
 use crate::memory::{Budget, Meter};
 use crate::tensor::{Dtype, Tensor};
+use aligned::Aligned;
 pub use buffer::CpuBuffer;
 use buffer::Pool;
 use product::Weight;
@@ -45,7 +48,7 @@ pub struct Cpu {
 pub struct CpuPacked {
     dtype: Dtype,
     row_bytes: usize,
-    bytes: Vec<u8>,
+    bytes: Aligned<u8>,
 }
 
 impl Cpu {
@@ -130,7 +133,7 @@ impl Backend for Cpu {
     }
 
     fn pack(&self, tensor: &Tensor<'_>) -> CpuPacked {
-        let bytes = tensor.bytes.to_vec();
+        let bytes = Aligned::from_slice(&tensor.bytes);
         CpuPacked { dtype: tensor.dtype, row_bytes: bytes.len() / tensor.shape[0], bytes }
     }
 

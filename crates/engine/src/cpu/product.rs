@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use super::few_rows;
 use super::vectorised::vectorised;
 use crate::blocks;
@@ -19,8 +20,10 @@ use crate::tensor::Dtype;
 const PANEL: usize = 64;
 /// Up to this many rows a product reads its weight as it lies, instead of packing it for `gemm`.
 const FEW_ROWS: usize = 64;
-/// Up to this many rows a panel is unpacked in parts of as many columns, which then lie in the nearest cache.
-const VERY_FEW_ROWS: usize = 8;
+/// The same for few rows, where the panels of a narrow product would not divide evenly.
+const FEW_ROWS_PANEL: usize = 32;
+/// Columns that are then unpacked at a time, and lie in the nearest cache: a divisor of the panel.
+const GROUP: usize = 8;
 /// Tasks that a product is divided into at least, if it has rows enough.
 const TASKS: usize = 16;
 /// Fewest rows worth a task of their own.
@@ -30,9 +33,9 @@ const ROWS: usize = 64;
 #[derive(Default)]
 struct Scratch {
     /// The panel of a packed weight.
-    unpacked: Vec<f32>,
+    unpacked: Aligned<f32>,
     /// The panel of the product, where x has few rows.
-    few: Vec<f32>,
+    few: Aligned<f32>,
 }
 
 thread_local! {
@@ -61,13 +64,13 @@ impl<'a> Weight<'a> {
     }
 
     /// Rows `range` as f32, unpacked into `scratch`, which grows, where need be.
-    fn rows_in<'s>(&self, range: Range<usize>, scratch: &'s mut Vec<f32>) -> &'s [f32]
+    fn rows_in<'s>(&self, range: Range<usize>, scratch: &'s mut Aligned<f32>) -> &'s [f32]
     where
         'a: 's,
     {
         let len = range.len() * self.cols();
         if matches!(self, Weight::Packed { .. }) && scratch.len() < len {
-            scratch.resize(len, 0.0);
+            scratch.resize(len);
         }
         self.rows(range, scratch)
     }
@@ -91,12 +94,18 @@ impl<'a> Weight<'a> {
         }
     }
 
-    /// Rows `range` as quantised blocks, if that is how they are stored.
-    fn blocks(&self, range: Range<usize>) -> Option<(Dtype, &'a [u8])> {
+    /// Rows `range` as they lie in memory.
+    fn bytes(&self, range: Range<usize>) -> &'a [u8] {
         match *self {
-            Weight::Packed { dtype, row_bytes, bytes, .. } if dtype.block_len() > 1 => {
-                Some((dtype, &bytes[range.start * row_bytes..range.end * row_bytes]))
-            }
+            Weight::Dense { values, cols } => bytemuck::cast_slice(&values[range.start * cols..range.end * cols]),
+            Weight::Packed { row_bytes, bytes, .. } => &bytes[range.start * row_bytes..range.end * row_bytes],
+        }
+    }
+
+    /// Rows `range` as they are stored, if [`few_rows::one_row`] reads them: blocks, or halves by sixteens.
+    fn packed(&self, range: Range<usize>) -> Option<(Dtype, &'a [u8])> {
+        match *self {
+            Weight::Packed { dtype, cols, .. } if cols % 16 == 0 => Some((dtype, self.bytes(range))),
             _ => None,
         }
     }
@@ -128,7 +137,7 @@ pub(super) enum Rhs<'a> {
 }
 
 impl Rhs<'_> {
-    fn columns<'s>(&'s self, range: Range<usize>, scratch: &'s mut Vec<f32>) -> Strided<'s> {
+    fn columns<'s>(&'s self, range: Range<usize>, scratch: &'s mut Aligned<f32>) -> Strided<'s> {
         match *self {
             Rhs::Matrix(all) => Strided { data: &all.data[(range.start * all.col).min(all.data.len())..], ..all },
             Rhs::Transposed(weight) => Strided { data: weight.rows_in(range, scratch), row: 1, col: weight.cols() },
@@ -171,27 +180,31 @@ pub(super) fn product_by_columns(
 ) {
     let Shape { m, n, k } = shape;
     let target = Target::new(dst, n, shape);
-    let panels = n.div_ceil(PANEL);
+    let is_few = matches!(rhs, Rhs::Transposed(_)) && m <= FEW_ROWS;
+    let width = if is_few { FEW_ROWS_PANEL } else { PANEL };
+    let panels = n.div_ceil(width);
     // Few panels are divided by rows too, so that threads end together; each part asks for its panel again.
     let row_parts = TASKS.div_ceil(panels.max(1)).min(m.div_ceil(ROWS)).max(1);
     let rows_each = m.div_ceil(row_parts);
     (0..panels * row_parts).into_par_iter().for_each(|task| {
         let (panel, part) = (task % panels, task / panels);
-        let columns = panel * PANEL..n.min((panel + 1) * PANEL);
+        let columns = panel * width..n.min((panel + 1) * width);
         let rows = part * rows_each..m.min((part + 1) * rows_each);
         let lhs = Strided { data: &lhs.data[(rows.start * lhs.row).min(lhs.data.len())..], ..lhs };
         SCRATCH.with_borrow_mut(|scratch| {
-            if let (Rhs::Transposed(weight), true) = (rhs, m <= FEW_ROWS) {
-                let each = if m <= VERY_FEW_ROWS { VERY_FEW_ROWS } else { PANEL };
+            if let (Rhs::Transposed(weight), true) = (rhs, is_few) {
                 let Scratch { unpacked, few } = scratch;
-                few.resize(FEW_ROWS * PANEL, 0.0);
-                for start in columns.clone().step_by(each) {
-                    let columns = start..columns.end.min(start + each);
+                few.resize(FEW_ROWS * GROUP);
+                for start in columns.clone().step_by(GROUP) {
+                    let columns = start..columns.end.min(start + GROUP);
                     let few = &mut few[..m * columns.len()];
                     let x = &lhs.data[..m * k];
-                    match weight.blocks(columns.clone()) {
+                    match weight.packed(columns.clone()) {
                         Some((dtype, bytes)) if m == 1 => few_rows::one_row(x, dtype, bytes, few),
-                        _ => few_rows::product(x, weight.rows_in(columns.clone(), unpacked), k, k, few),
+                        _ => {
+                            let ahead = weight.bytes(columns.end..n.min(columns.end + GROUP));
+                            few_rows::product(x, weight.rows_in(columns.clone(), unpacked), k, k, ahead, few);
+                        }
                     }
                     for (row, few) in few.chunks_exact(columns.len()).enumerate() {
                         // SAFETY: as below.

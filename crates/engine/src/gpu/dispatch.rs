@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytemuck::Pod;
 
 use super::buffer::{Array, Binding, GpuBuffer, GpuIndices, Pool};
+use super::forms::Forms;
 use super::recording::{CAPACITY, PARAMETER_STRIDE, Recording};
 use super::shaders::Shader;
 use crate::error::{Error, Result};
@@ -30,6 +31,7 @@ struct Pipeline {
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) name: String,
+    pub(super) forms: Forms,
     pub(super) device: wgpu::Device,
     queue: wgpu::Queue,
     /// Most bytes of a buffer.
@@ -71,17 +73,22 @@ pub(super) fn each(numbers: usize) -> [u32; 3] {
 }
 
 impl Device {
-    pub(super) fn new(name: String, memory_bytes: Option<u64>, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+    pub(super) fn new(
+        name: String,
+        forms: Forms,
+        memory_bytes: Option<u64>,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Self {
         let failure = Arc::new(Mutex::new(None));
-        let report = |failure: &Arc<Mutex<Option<String>>>| {
-            let failure = failure.clone();
-            move |message: String| {
-                lock(&failure).get_or_insert(message);
-            }
-        };
-        let (on_error, on_lost) = (report(&failure), report(&failure));
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
-        device.set_device_lost_callback(move |reason, message| on_lost(format!("device lost ({reason:?}): {message}")));
+        let (on_error, on_lost) = (failure.clone(), failure.clone());
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&on_error).get_or_insert(error.to_string());
+        }));
+        // Whatever failed for that reason is not worth saying.
+        device.set_device_lost_callback(move |reason, message| {
+            *lock(&on_lost) = Some(format!("device lost ({reason:?}): {message}"));
+        });
         let parameters = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters"),
             size: (CAPACITY * PARAMETER_STRIDE) as u64,
@@ -90,6 +97,7 @@ impl Device {
         });
         Device {
             name,
+            forms,
             buffer_bytes: device.limits().max_buffer_size,
             memory_bytes,
             binding_bytes: device.limits().max_storage_buffer_binding_size,

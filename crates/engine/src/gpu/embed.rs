@@ -4,7 +4,7 @@ use super::Gpu;
 use super::buffer::{GpuBuffer, GpuIndices};
 use super::dispatch::{Device, Kernel, line};
 use super::shaders::shader;
-use super::weight::{Weight, over_weight};
+use super::weight::Weight;
 use crate::matrix::Matrix;
 
 /// Invocations of a workgroup.
@@ -15,7 +15,7 @@ pub(super) fn forward(device: &Device, table: &Matrix<Gpu>, ids: &GpuIndices, ou
     let table = Weight::from(table);
     let width = table.cols;
     assert_eq!(out.len(), ids.len() * width, "embed: out");
-    let kernel = Kernel { shader: over_weight!("embed", table.library), constants: vec![] };
+    let kernel = Kernel { shader: shader!("embed", table.library), constants: vec![] };
     for rows in device.parts(ids.len(), &[width, 1]) {
         let (ids, out) = (ids.rows(&rows, 1), out.rows(&rows, width));
         for part in device.parts(table.rows, &[table.row_words()]) {

@@ -9,6 +9,8 @@ mod attention;
 mod buffer;
 mod dispatch;
 mod embed;
+mod experimental;
+mod forms;
 mod heap;
 mod matmul;
 mod oneshot;

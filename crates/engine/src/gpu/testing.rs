@@ -5,10 +5,12 @@ use std::sync::OnceLock;
 
 use pollster::block_on;
 
+use super::forms::{Forms, Fragments};
 use super::{Gpu, adapters};
 use crate::tests::random::{self, Random};
 
-/// The first adapter, shared by all tests; none is a skip, and a failure where `CREAM_REQUIRE_GPU` is 1.
+/// The first adapter with the portable form of every kernel, shared by all tests; none is a skip, and a failure where
+/// `CREAM_REQUIRE_GPU` is 1.
 ///
 /// # Panics
 /// There must be a device and there is none.
@@ -42,7 +44,7 @@ fn shared(device: &OnceLock<Option<Gpu>>, limits: impl FnOnce(wgpu::Limits) -> w
             assert!(!required, "CREAM_REQUIRE_GPU=1, and wgpu sees no adapter");
             return None;
         }
-        Some(block_on(Gpu::limited(0, limits)).unwrap())
+        Some(block_on(Gpu::open(0, limits, |_| Forms::default())).unwrap())
     };
     let shared = device.get_or_init(open).clone();
     if shared.is_none() {
@@ -51,6 +53,14 @@ fn shared(device: &OnceLock<Option<Gpu>>, limits: impl FnOnce(wgpu::Limits) -> w
         let _ = writeln!(stderr(), "skipped: {}: no adapter for wgpu", thread.name().unwrap_or_default());
     }
     shared
+}
+
+/// The first adapter with products on cooperative matrices, or on what imitates them where it has none, in tiles of 128
+/// where there are so many of them.
+pub(crate) fn cooperative_gpu(enough_large_tiles: usize) -> Option<Gpu> {
+    gpu()?;
+    let choose = |forms: Forms| Forms { fragments: forms.fragments.or(Some(Fragments::Imitated)), enough_large_tiles };
+    Some(block_on(Gpu::open(0, |limits| limits, choose)).unwrap())
 }
 
 /// The rounds of a check that runs whole models: one on a software adapter, where a round takes minutes otherwise.

@@ -104,6 +104,6 @@ pub(crate) fn widened(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
 }
 
-fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
 }

@@ -69,6 +69,8 @@ pub struct GpuPlan {
     pub(super) several: List,
     /// Tiles of one query.
     pub(super) single: List,
+    /// Most keys that one of them sees.
+    pub(super) longest: usize,
     /// Made by the first backward pass, since most plans see none.
     keys: OnceLock<List>,
 }
@@ -85,10 +87,12 @@ impl GpuPlan {
         }
         let tiles = segments.iter().flat_map(QueryTile::of);
         let (single, several): (Vec<_>, Vec<_>) = tiles.partition(|tile| tile.len == 1);
+        let longest = single.iter().map(|tile| tile.visible).max().unwrap_or(0);
         GpuPlan {
             segments: segments.to_vec(),
             several: List::new(device, &several),
             single: List::new(device, &single),
+            longest: longest as usize,
             keys: OnceLock::new(),
         }
     }

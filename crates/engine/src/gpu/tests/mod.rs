@@ -1,6 +1,7 @@
 //! Every kernel on the GPU against its CPU twin: values and every gradient, on sizes that no tile divides.
 
 mod attention;
+mod matmul;
 mod rms_norm;
 mod rope;
 mod split;
