@@ -57,7 +57,7 @@ pub(super) fn forward_part(
         device.run(kernel, &bindings, &parameters, line(part.len().div_ceil(FEW_COLUMNS)));
         return;
     }
-    let tiling = Tiling::new(device.forms, rows, part.len(), weight.cols);
+    let tiling = Tiling::new(device.forms, device.binding_numbers(), rows, part.len(), weight.cols);
     let shader = match tiling.fragments {
         Some(fragments) => shader!("matmul_cooperative", fragments.library(), weight.library, x_text),
         None => shader!("matmul", weight.library, x_text),
@@ -98,7 +98,7 @@ pub(super) fn backward_input_part(
     if rows == 0 {
         return;
     }
-    let tiling = Tiling::new(device.forms, rows, weight.cols, part.len());
+    let tiling = Tiling::new(device.forms, device.binding_numbers(), rows, weight.cols, part.len());
     let x_text = x_library(part.len());
     let (shader, largest) = match tiling.fragments {
         Some(fragments) => {
@@ -142,7 +142,7 @@ pub(super) fn backward_weight_part(
     d_weight: &GpuBuffer,
 ) {
     let rows = x.len() / d_in;
-    let tiling = Tiling::new(device.forms, part.len(), d_in, rows);
+    let tiling = Tiling::new(device.forms, device.binding_numbers(), part.len(), d_in, rows);
     let x_text = x_library(d_in);
     let (shader, largest) = match tiling.fragments {
         Some(fragments) => {

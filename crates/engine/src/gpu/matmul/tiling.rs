@@ -27,12 +27,13 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    pub(super) fn new(forms: Forms, rows: usize, columns: usize, depth: usize) -> Self {
+    /// `most_numbers`: what one binding holds; all parts lie in one.
+    pub(super) fn new(forms: Forms, most_numbers: usize, rows: usize, columns: usize, depth: usize) -> Self {
         let wide = rows.min(columns).min(depth) >= NARROW;
         let fragments = forms.fragments.filter(|_| wide);
         let tiles = |side: usize| rows.div_ceil(side) * columns.div_ceil(side);
         let side = if fragments.is_some() && tiles(LARGE_TILE) >= forms.enough_large_tiles { LARGE_TILE } else { TILE };
-        let most = (depth / (STEP * FEWEST_STEPS)).max(1);
+        let most = (depth / (STEP * FEWEST_STEPS)).min(most_numbers / (rows * columns).max(1)).max(1);
         let wanted = (ENOUGH / tiles(side).max(1)).clamp(1, most);
         let part = depth.div_ceil(wanted).next_multiple_of(STEP);
         Tiling { fragments, side, parts: depth.div_ceil(part).max(1), part }
@@ -53,7 +54,8 @@ mod tests {
             for (rows, columns, depth) in
                 [(1, 1, 1), (70, 576, 31), (16, 576, 2048), (64, 49_152, 576), (576, 192, 3584), (2048, 16, 577)]
             {
-                let tiling = Tiling::new(Forms { fragments, enough_large_tiles: ENOUGH }, rows, columns, depth);
+                let tiling =
+                    Tiling::new(Forms { fragments, enough_large_tiles: ENOUGH }, usize::MAX, rows, columns, depth);
                 let what = format!("{rows} x {columns} over {depth}: {tiling:?}");
                 assert!(tiling.part.is_multiple_of(STEP), "{what}");
                 assert!(tiling.part * tiling.parts >= depth, "{what}");
@@ -66,11 +68,13 @@ mod tests {
     fn few_tiles_are_cut_and_many_are_large() {
         let forms = Forms { fragments: Some(Fragments::Sixteen), enough_large_tiles: ENOUGH };
         // An adapter's gradient: nine tiles over 2048 tokens, in f32.
-        let narrow = Tiling::new(forms, 16, 576, 2048);
+        let narrow = Tiling::new(forms, usize::MAX, 16, 576, 2048);
         assert_eq!((narrow.fragments, narrow.side, narrow.parts), (None, 64, 16));
-        let wide = Tiling::new(forms, 4096, 1536, 576);
+        let wide = Tiling::new(forms, usize::MAX, 4096, 1536, 576);
         assert_eq!((wide.fragments, wide.side, wide.parts), (forms.fragments, 128, 1));
-        let middle = Tiling::new(forms, 2048, 576, 576);
+        let small_binding = Tiling::new(forms, 3 * 16 * 576, 16, 576, 2048);
+        assert!(small_binding.parts <= 3, "{small_binding:?}");
+        let middle = Tiling::new(forms, usize::MAX, 2048, 576, 576);
         assert_eq!((middle.fragments, middle.side, middle.parts), (forms.fragments, 64, 1));
     }
 }
