@@ -29,7 +29,7 @@ use crate::model::ModelFiles;
 /// programs that compute it so often do; here it is computed once. "gflops" counts the products that a stage cannot do
 /// without, on the tokens it does compute, and nothing twice; "efficiency" divides it by the best rate of matmul.
 /// "peak_mib" is the process's peak of resident memory since the stage began (Linux), what earlier stages freed and the
-/// allocator kept included: name one stage for its own.
+/// allocator kept included, a GPU's own memory not: name one stage for its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
