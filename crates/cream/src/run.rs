@@ -131,7 +131,5 @@ fn changed(file: &str, what: &str, saved: &str, given: &str) -> Result<()> {
     Err(Error::Changed { file, what, saved, given })
 }
 
-#[cfg(all(test, feature = "gpu"))]
-mod lost;
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,6 @@
+#[cfg(feature = "gpu")]
+mod lost;
+
 use cream_engine::Cpu;
 use pollster::block_on;
 

@@ -2,11 +2,8 @@
 
 use cream_engine::gpu::{Gpu, adapters};
 use cream_engine::{Llama, hf};
-use pollster::block_on;
 
-use super::tests::config;
 use super::*;
-use crate::config::Tuning;
 use crate::progress::{Stage, Update};
 use crate::score::ScoreOptions;
 use crate::store::Memory;
