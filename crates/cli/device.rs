@@ -9,6 +9,7 @@ use cream::engine::{Backend, Cpu};
 use pollster::block_on;
 
 use crate::args::Global;
+use crate::memory;
 
 /// What `--device` asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,14 +90,16 @@ pub(crate) fn dispatch(global: &Global, job: impl Job + Send) -> Result<()> {
     let global = Global { device: asked.among(&adapters)?, ..*global };
     let Device::Adapter(index) = global.device else {
         // On a thread of rayon's pool: a kernel called from outside it would wake the pool and wait, each time.
-        return rayon::scope(|_| job.run(Cpu::new(), &global));
+        let cpu = Cpu::new().with_budget(memory::budget(global.memory, memory::of_system())?);
+        return rayon::scope(|_| job.run(cpu, &global));
     };
     let gpu = block_on(Gpu::new(index))
         .with_context(|| format!("--device {asked}: cannot open the device; --device cpu computes without it"))?;
     if !global.quiet {
         eprintln!("{}: {}", global.device, gpu.name());
     }
-    job.run(gpu, &global)
+    let budget = memory::budget(global.memory, gpu.memory_bytes())?;
+    job.run(gpu.with_budget(budget), &global)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod files;
 mod generate;
 mod hub;
 mod interrupt;
+mod memory;
 mod model;
 mod pair;
 mod progress;

@@ -1,14 +1,15 @@
 //! Step 2: log-probs of completions under a model.
 
 use cream_core::completion_logps;
-use cream_engine::{Backend, Batch, Group};
+use cream_engine::{Backend, Batch, Group, MemoryPlan};
 use serde::{Deserialize, Serialize};
 
+use crate::budget::{fewer_tokens, fitting};
 use crate::chunks::by_chunks;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
-use crate::pack::pack;
+use crate::pack::{largest_batch, pack};
 use crate::policy::Policy;
 use crate::progress::{Progress, Stage, Update};
 use crate::rows::{Completions, Scores};
@@ -63,6 +64,18 @@ pub async fn score<B: Backend>(
     options.validate()?;
     let settings = format!("score {options:?} {}", policy.encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(rows)]);
+    let groups = rows.iter().map(|row| group(policy, row)).collect::<Result<Vec<_>>>()?;
+    let batch_tokens = fitting(
+        Stage::Score,
+        policy.model.backend(),
+        fewer_tokens(options.batch_tokens),
+        |&batch_tokens| {
+            let batch = largest_batch(&groups, batch_tokens, policy.model.config().vocab_size)?;
+            Ok(MemoryPlan::score(policy.model, policy.adapter, &batch)?)
+        },
+        |batch_tokens| format!("--batch-tokens {batch_tokens}"),
+        progress,
+    )?;
     let (file, mut tokens) = (output.name, 0);
     by_chunks(output, &key, rows, options.chunk_size, async |first, chunk: &[Completions]| {
         let mut told = |done, tokens| {
@@ -70,9 +83,9 @@ pub async fn score<B: Backend>(
             progress.update(&Update { stage: Stage::Score, output: file, done, total, tokens, metrics: None })
         };
         told(first, tokens)?;
-        let groups = chunk.iter().map(|row| group(policy, row)).collect::<Result<Vec<_>>>()?;
+        let groups = &groups[first..first + chunk.len()];
         let mut scores = Vec::with_capacity(chunk.len());
-        for range in pack(&groups, options.batch_tokens) {
+        for range in pack(groups, batch_tokens) {
             let batch = Batch::new(&groups[range.clone()], policy.model.config().vocab_size)?;
             let logps = policy.model.token_logps(policy.adapter, &batch).await?;
             let mut completions = batch.split(&logps);
@@ -85,6 +98,7 @@ pub async fn score<B: Backend>(
         Ok(scores)
     })
     .await
+    .map_err(|error| error.of_stage(Stage::Score))
 }
 
 fn group<B: Backend>(policy: Policy<'_, B>, row: &Completions) -> Result<Group> {

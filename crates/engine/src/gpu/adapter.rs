@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::Gpu;
 use super::dispatch::Device;
+use super::experimental::experimental_features;
+use super::forms::Forms;
 use crate::error::{Error, Result};
+use crate::memory::Budget;
 
 /// A device that wgpu sees.
 #[derive(Debug, Clone)]
@@ -38,18 +41,13 @@ fn rank(kind: wgpu::DeviceType) -> (u8, &'static str) {
     }
 }
 
-/// Which forms of the kernels run on this adapter: so far each kernel has one, for every adapter.
-fn forms(_adapter: &wgpu::Adapter) -> &'static str {
-    "portable kernels"
-}
-
 fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
     let info = adapter.get_info();
     AdapterInfo {
         name: format!("{} ({})", info.name, info.backend),
         kind: rank(info.device_type).1,
         software: info.device_type == wgpu::DeviceType::Cpu,
-        forms: forms(adapter),
+        forms: Forms::of(adapter).describe(),
         max_binding_bytes: adapter.limits().max_storage_buffer_binding_size,
     }
 }
@@ -72,10 +70,28 @@ impl Gpu {
     /// # Errors
     /// No such adapter, or one that gives no device.
     pub async fn new(index: usize) -> Result<Self> {
+        Gpu::open(index, |limits| limits, |forms| forms).await
+    }
+
+    /// As [`Gpu::new`], under the limits and with the forms that are made of the adapter's.
+    pub(super) async fn open(
+        index: usize,
+        limits: impl FnOnce(wgpu::Limits) -> wgpu::Limits,
+        choose: impl FnOnce(Forms) -> Forms,
+    ) -> Result<Self> {
         let failed = |problem: String| Error::Device { device: format!("gpu:{index}"), problem };
         let (info, adapter) = sorted().await.into_iter().nth(index).ok_or_else(|| failed("no such adapter".into()))?;
-        let descriptor = wgpu::DeviceDescriptor { required_limits: adapter.limits(), ..Default::default() };
+        let forms = choose(Forms::of(&adapter));
+        let mut descriptor = wgpu::DeviceDescriptor {
+            required_features: forms.features(),
+            required_limits: limits(adapter.limits()),
+            ..Default::default()
+        };
+        if forms.features().intersects(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+            descriptor.experimental_features = experimental_features();
+        }
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;
-        Ok(Gpu(Arc::new(Device::new(info.name, device, queue))))
+        let memory_bytes = super::heap::bytes(&adapter);
+        Ok(Gpu(Arc::new(Device::new(info.name, forms, memory_bytes, device, queue)), Budget::default()))
     }
 }

@@ -34,10 +34,31 @@ macro_rules! on_each_backend {
     };
 }
 
+/// The same checks on a device whose bindings hold so many bytes, less than the largest arrays, so that these are split.
+macro_rules! on_small_bindings {
+    ($bytes:expr; $($check:ident),+ $(,)?) => {
+        #[cfg(feature = "gpu")]
+        mod small_bindings {
+            use $crate::gpu::testing::Limited;
+
+            static DEVICE: Limited = Limited::new($bytes);
+
+            $(
+                #[test]
+                fn $check() {
+                    let Some(backend) = DEVICE.get() else { return };
+                    crate::tests::random::rounds().for_each(|mut random| super::$check(&backend, &mut random));
+                }
+            )+
+        }
+    };
+}
+
 mod backward;
 mod forward;
 mod generation;
 mod layout;
+mod memory;
 pub(crate) mod models;
 mod optimiser;
 mod oracle;
@@ -83,6 +104,6 @@ pub(crate) fn widened(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
 }
 
-fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
 }
