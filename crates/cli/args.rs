@@ -44,6 +44,12 @@ pub(crate) enum Device {
     Gpu,
 }
 
+/// Where metrics go besides metrics.jsonl.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Log {
+    Tensorboard,
+}
+
 /// How floats are stored.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Storage {
