@@ -4,6 +4,7 @@
 //! named at the end; where `CI` is set it is a failure.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ pub(crate) fn run() -> Result<()> {
     let bare_metal = have("cream-core for bare metal", target(BARE_METAL))?;
     let wasm = have("cream and engine for WebAssembly", target(WASM))?;
     have("tests on SmolLM2", crate::model::path().map(drop))?;
+    have("tests in a browser", browser())?;
 
     step(&["fmt", "--all", "--check"], "")?;
     step(&["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], "")?;
@@ -41,6 +43,21 @@ pub(crate) fn run() -> Result<()> {
         println!("skipped: {skip}");
     }
     Ok(())
+}
+
+/// Chromium, which CI installs, and the package that drives it.
+fn browser() -> Result<()> {
+    if !Path::new("/usr/bin/chromium").exists() {
+        if env::var_os("CI").is_none() {
+            bail!("no /usr/bin/chromium (apt-get install chromium)");
+        }
+        let apt =
+            |args: &[&str]| crate::run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"));
+        apt(&["update"])?;
+        apt(&["install", "--yes", "--no-install-recommends", "chromium", "fonts-dejavu-core"])?;
+    }
+    let folder = crate::root().join("tests/browser");
+    crate::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
 }
 
 /// Adds a target to the toolchain if it is not there.
