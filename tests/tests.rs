@@ -6,6 +6,8 @@
 mod cli;
 /// The program on a GPU, beside the CPU.
 mod gpu;
+/// The page that `cream report` makes, in a browser too, and TensorBoard's files.
+mod report;
 /// `cream run` killed and taken up again.
 mod resume;
 /// A real instruct model against an independent implementation.

@@ -46,6 +46,12 @@ impl Global {
     }
 }
 
+/// Where metrics go besides metrics.jsonl.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Log {
+    Tensorboard,
+}
+
 /// How floats are stored.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Storage {

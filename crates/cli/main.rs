@@ -1,7 +1,8 @@
 //! The program `cream`: reads flags, opens files, shows progress, and leaves the work to the libraries.
 //!
 //! One file a verb. What several verbs share: [`args`] (flags that become the libraries' options), [`device`], [`model`]
-//! and [`hub`] (model files), [`files`] (JSONL in and out), [`progress`], [`interrupt`], [`drivers`]. There is no method and no maths here.
+//! and [`hub`] (model files), [`files`] (JSONL in and out), [`progress`], [`timed`] and [`tensorboard`] (what is written of it),
+//! [`interrupt`], [`drivers`]. There is no method and no maths here.
 
 mod args;
 mod bench;
@@ -17,10 +18,13 @@ mod memory;
 mod model;
 mod pair;
 mod progress;
+mod report;
 mod run;
 mod sample;
 mod score;
 mod sft;
+mod tensorboard;
+mod timed;
 mod train;
 
 use std::process::ExitCode;
@@ -52,6 +56,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
+    Report(report::Args),
     Sft(sft::Args),
     Sample(sample::Args),
     Score(score::Args),
@@ -78,6 +83,7 @@ fn work(Cli { global, verb }: Cli) -> Result<()> {
     global.start_threads()?;
     match verb {
         Verb::Run(args) => device::dispatch(&global, args),
+        Verb::Report(args) => report::run(&args),
         Verb::Sft(args) => device::dispatch(&global, args),
         Verb::Sample(args) => device::dispatch(&global, args),
         Verb::Score(args) => device::dispatch(&global, args),

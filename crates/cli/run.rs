@@ -5,22 +5,26 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use cream::engine::{Backend, Llama};
-use cream::{Directory, Progress, Prompt, RunConfig, RunInputs, SftRow, Tuning};
+use cream::{Directory, Progress, Prompt, RunConfig, RunInputs, SftRow, Store, Tuning};
 use pollster::block_on;
 
-use crate::args::{Global, LoraFlags, PairFlags, PromptFlags, SampleFlags, TrainFlags, set};
+use crate::args::{Global, Log, LoraFlags, PairFlags, PromptFlags, SampleFlags, TrainFlags, set};
 use crate::device::Job;
 use crate::files::{read_rows, say};
 use crate::interrupt;
 use crate::memory::check_weights;
 use crate::model::ModelFiles;
 use crate::progress::Shown;
+use crate::report;
+use crate::tensorboard::Events;
+use crate::timed::Timed;
 
 /// The whole loop: sample, score, rank, pair, train, and again
 ///
 /// Every stage leaves its file in RUN/iteration-N: completions.jsonl, scores-*.jsonl, pairs.jsonl, metrics.jsonl, and the
-/// adapter (adapter_model.safetensors, adapter_config.json), so that each such folder is a PEFT folder. A run that was killed, at any moment, is taken up by the same command; on the CPU it ends with
-/// the same files, bit for bit. Finished iterations stay: the same command with more --iterations goes on from them.
+/// adapter (adapter_model.safetensors, adapter_config.json), so that each such folder is a PEFT folder. RUN/report.html shows it
+/// all (see `cream report`), RUN/timings.json has time and memory. A run that was killed, at any moment, is taken up by the
+/// same command; on the CPU it ends with the same files, bit for bit, but for these two. Finished iterations stay: the same command with more --iterations goes on from them.
 ///
 /// Settings come from --config, flags override them, and RUN/config.toml keeps the outcome. It lists every setting there
 /// is, those without a flag too ([sft], [score], …).
@@ -67,6 +71,9 @@ pub(crate) struct Args {
     /// Tokens computed at once in scoring and training; memory grows with it [default: 2048]
     #[arg(long, value_name = "TOKENS")]
     batch_tokens: Option<usize>,
+    /// Write metrics as TensorBoard event files too, beside each metrics.jsonl
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log: Option<Log>,
     /// One JSON object for each iteration on stdout
     #[arg(long)]
     json: bool,
@@ -136,8 +143,10 @@ impl Job for Args {
             fingerprint: &fingerprint,
             load: &mut load,
         };
-        let mut progress = Shown::new(global);
+        let shown = Events::new(Shown::new(global), self.log, &self.output)?;
+        let mut progress = Timed::new(shown, &self.output, &self.model, backend.name())?;
         let summaries = block_on(cream::run(inputs, &mut store, &mut progress))?;
+        store.write(report::FILE, report::page(&store)?.as_bytes())?;
         for summary in &summaries {
             if self.json {
                 say(&serde_json::to_string(summary)?)?;

@@ -7,10 +7,11 @@ use cream::engine::{Adapter, Backend, LoraConfig};
 use cream::{Directory, Output, Pair, Progress, TrainOptions, TrainSummary, Trainee};
 use pollster::block_on;
 
-use crate::args::{Global, LoraFlags, ModelArgs, PromptFlags, TrainFlags, set};
+use crate::args::{Global, Log, LoraFlags, ModelArgs, PromptFlags, TrainFlags, set};
 use crate::device::Job;
 use crate::files::{read_rows, say};
 use crate::progress::Shown;
+use crate::tensorboard::Events;
 use crate::{interrupt, model};
 
 /// Train on preference pairs with CREAM's loss
@@ -54,6 +55,9 @@ pub(crate) struct Training {
     /// Seed of the order of the data and of a new adapter
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Write metrics as TensorBoard event files too, beside each metrics.jsonl
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log: Option<Log>,
     /// The summary as one JSON object on stdout
     #[arg(long)]
     json: bool,
@@ -84,7 +88,7 @@ impl Training {
         let mut loaded = model::load(backend, &self.model, self.lora.full)?;
         let mut adapter = self.adapter(backend, &mut loaded)?;
         let mut store = Directory::lock(&self.output)?;
-        let mut progress = Shown::new(global);
+        let mut progress = Events::new(Shown::new(global), self.log, &self.output)?;
         let trainee = Trainee {
             model: &mut loaded.model,
             adapter: adapter.as_mut(),

@@ -18,7 +18,7 @@ use crate::config::Tuning;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::{read_jsonl, to_jsonl};
-use crate::pair::{PairReport, pair};
+use crate::pair::{PairReport, Pairing, pair};
 use crate::policy::{Encoder, Policy};
 use crate::progress::Progress;
 use crate::rows::{Completions, Pair, Scores};
@@ -41,6 +41,8 @@ pub struct Summary {
     /// What training did.
     pub training: TrainSummary,
 }
+
+pub(crate) const RANKINGS: &str = "rankings.jsonl";
 
 /// Folder of an iteration, and of the model that it made.
 pub(crate) fn folder(iteration: usize) -> String {
@@ -113,9 +115,13 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
             scored.push((model, scores));
         }
         let config = self.models.inputs.config;
-        let pairing = pair(&scored[0].1, &scored[1].1, &scored[2].1, config.beta, &config.pair)?;
-        let (pairs, report) = (pairing.pairs, pairing.report);
+        let Pairing { pairs, rankings, report } =
+            pair(&scored[0].1, &scored[1].1, &scored[2].1, config.beta, &config.pair)?;
         report.notes.iter().for_each(|note| self.progress.log(note));
+        let name = join(&folder(t), RANKINGS);
+        if !self.store.exists(&name) {
+            self.store.write(&name, &to_jsonl(&rankings))?;
+        }
         let name = join(&folder(t), "pairs.jsonl");
         if pairs.is_empty() {
             let reason = &report.skipped[0].reason;

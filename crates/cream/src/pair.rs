@@ -9,7 +9,7 @@ use cream_core::{choose_pair, implicit_reward, mean_logps};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::rows::{Pair, Scores};
+use crate::rows::{Pair, Ranking, Scores};
 
 /// Whether each prompt has a consistency of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,8 @@ pub struct PairReport {
 pub struct Pairing {
     /// In the order of the prompts.
     pub pairs: Vec<Pair>,
+    /// Of every prompt, with a pair or without.
+    pub rankings: Vec<Ranking>,
     /// What ranking found.
     pub report: PairReport,
 }
@@ -116,18 +118,25 @@ pub fn pair(
     let rewarding_previous = rewarding("previous", previous, &mut notes);
 
     let (mut pairs, mut skipped, mut margins) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rankings = Vec::with_capacity(current.len());
     let (mut agreements, mut consistencies) = (Vec::new(), Vec::new());
     for ((current, previous), reference) in current.iter().zip(previous).zip(reference) {
         let named = |e: cream_core::Error| Error::prompt(&current.id, e);
         let rewards = rewarding_current.of(current, reference).map_err(named)?;
         let previous_rewards = rewarding_previous.of(previous, reference).map_err(named)?;
+        let widest = choose_pair(&rewards, 0.0).map_err(named)?;
+        let mut scratch = vec![0; options.consistency.scratch_len(rewards.len())];
+        let agreement = match widest {
+            None => None,
+            Some(_) => options.consistency.agreement(&rewards, &previous_rewards, &mut scratch).map_err(named)?,
+        };
         let mut skip = |reason: String| skipped.push(Skipped { id: current.id.clone(), reason });
-        let Some(widest) = choose_pair(&rewards, 0.0).map_err(named)? else {
+        let [now, before] = [&rewards, &previous_rewards].map(|rewards| rewards.iter().copied().map(Some).collect());
+        rankings.push(Ranking { id: current.id.clone(), rewards: now, previous_rewards: before, agreement });
+        let Some(widest) = widest else {
             skip(format!("all {} rewards are equal", rewards.len()));
             continue;
         };
-        let mut scratch = vec![0; options.consistency.scratch_len(rewards.len())];
-        let agreement = options.consistency.agreement(&rewards, &previous_rewards, &mut scratch).map_err(named)?;
         let Some(agreement) = agreement else {
             skip("all rewards under the previous model are equal, and this measure of agreement is not defined".into());
             continue;
@@ -164,7 +173,7 @@ pub fn pair(
         skipped,
         notes,
     };
-    Ok(Pairing { pairs, report })
+    Ok(Pairing { pairs, rankings, report })
 }
 
 /// How a model rewards.

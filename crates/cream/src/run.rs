@@ -7,6 +7,7 @@
 //! iteration-N/scores-current.jsonl      under M_N, the reference of training too
 //! iteration-N/scores-previous.jsonl     under M_{N-1}
 //! iteration-N/scores-reference.jsonl    under M_0
+//! iteration-N/rankings.jsonl            rewards of the completions, and how far the two rankings agree
 //! iteration-N/pairs.jsonl
 //! iteration-N/training.json             what training depends on
 //! iteration-N/metrics.jsonl             a line a step
@@ -52,8 +53,8 @@ pub struct RunInputs<'a, B: Backend> {
     pub load: &'a mut Load<'a, B>,
 }
 
-const CONFIG: &str = "config.toml";
-const INPUTS: &str = "inputs.json";
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const INPUTS: &str = "inputs.json";
 
 /// Runs all iterations, or takes up where an earlier call was cut short; what is done is not done again. On the CPU a run
 /// that was killed, wherever, ends with the same files as one that was not, bit for bit.

@@ -3,6 +3,7 @@
 //! Everything is built in release with one set of features, so that nothing compiles twice. A missing tool is a skip,
 //! named at the end; where `CI` is set it is a failure.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 use std::{env, fs};
@@ -27,6 +28,7 @@ pub(crate) fn run() -> Result<()> {
     let wasm = have("cream and engine for WebAssembly", target(WASM))?;
     have("tests on SmolLM2", crate::model::path().map(drop))?;
     have("tests on a GPU or a software one", vulkan())?;
+    have("tests in a browser", browser())?;
 
     step(&["fmt", "--all", "--check"], &[])?;
     step(&["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
@@ -44,6 +46,18 @@ pub(crate) fn run() -> Result<()> {
         println!("skipped: {skip}");
     }
     Ok(())
+}
+
+/// Chromium, which CI installs, and the package that drives it.
+fn browser() -> Result<()> {
+    if !Path::new("/usr/bin/chromium").exists() {
+        if env::var_os("CI").is_none() {
+            bail!("no /usr/bin/chromium (apt-get install chromium)");
+        }
+        install(&["chromium", "fonts-dejavu-core"])?;
+    }
+    let folder = crate::root().join("tests/browser");
+    crate::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
 }
 
 /// Adds a target to the toolchain if it is not there.
@@ -69,9 +83,14 @@ fn vulkan() -> Result<()> {
     if env::var_os("CI").is_none() {
         bail!("no Vulkan driver (apt-get install mesa-vulkan-drivers has one in software)");
     }
+    install(&["libvulkan1", "mesa-vulkan-drivers"])
+}
+
+/// Installs Debian's packages.
+fn install(packages: &[&str]) -> Result<()> {
     let apt = |args: &[&str]| crate::run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"));
     apt(&["update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", "libvulkan1", "mesa-vulkan-drivers"])
+    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
 /// Runs cargo with these arguments and environment, and tells how long it took.

@@ -24,7 +24,8 @@ fn by_hand() {
     // p0: rewards 1, 2, 3 and 1, 2, 3: tau 1. p1: rewards 3, 1, 2 and 1, 2, 3: of three pairs one is concordant.
     let current = scores(&[&[-9.0, -8.0, -7.0], &[-17.0, -19.0, -18.0]]);
     let previous = scores(&[&[-9.0, -8.0, -7.0], &[-19.0, -18.0, -17.0]]);
-    let Pairing { pairs, report } = pair(&current, &previous, &reference, 0.5, &options(Level::PerPrompt)).unwrap();
+    let Pairing { pairs, rankings, report } =
+        pair(&current, &previous, &reference, 0.5, &options(Level::PerPrompt)).unwrap();
     assert_eq!(
         pairs[0],
         Pair {
@@ -39,6 +40,13 @@ fn by_hand() {
     );
     assert_eq!((pairs[1].chosen.as_str(), pairs[1].rejected.as_str()), ("c0", "c1"));
     assert_eq!(pairs[1].consistency, (-1.0 / 3.0 + 1.0) / 2.0);
+    let ranking = |id: &str, rewards: [f64; 3], agreement| Ranking {
+        id: id.into(),
+        rewards: rewards.map(Some).into(),
+        previous_rewards: [0.5, 1.0, 1.5].map(Some).into(),
+        agreement: Some(agreement),
+    };
+    assert_eq!(rankings, [ranking("p0", [0.5, 1.0, 1.5], 1.0), ranking("p1", [1.5, 0.5, 1.0], -1.0 / 3.0)]);
     assert_eq!(report.mean_reward_margin, Some(1.0));
     assert_eq!(report.mean_tau, Some((1.0 - 1.0 / 3.0) / 2.0));
     assert!(report.notes.is_empty() && report.skipped.is_empty());
@@ -53,7 +61,7 @@ fn round_1_takes_the_mean_logp_of_the_reference() {
     // Per token -4, -1, -2: the previous model prefers c1, then c2; by the sum it would prefer c1, then c0.
     let reference = scores(&[&[-4.0, -2.0, -6.0]]);
     let current = scores(&[&[-6.0, -1.0, -7.0]]);
-    let Pairing { pairs, report } = pair(&current, &reference, &reference, 0.1, &PairOptions::default()).unwrap();
+    let Pairing { pairs, report, .. } = pair(&current, &reference, &reference, 0.1, &PairOptions::default()).unwrap();
     // Rewards -0.2, 0.1, -0.1: the same order.
     assert_eq!(pairs[0].consistency, 1.0);
     assert_eq!((pairs[0].chosen.as_str(), pairs[0].rejected.as_str()), ("c1", "c0"));
@@ -63,7 +71,7 @@ fn round_1_takes_the_mean_logp_of_the_reference() {
 #[test]
 fn without_supervised_training_round_1_is_dpo_on_the_mean_logp() {
     let reference = scores(&[&[-4.0, -2.0, -6.0]]);
-    let Pairing { pairs, report } = pair(&reference, &reference, &reference, 0.1, &PairOptions::default()).unwrap();
+    let Pairing { pairs, report, .. } = pair(&reference, &reference, &reference, 0.1, &PairOptions::default()).unwrap();
     assert_eq!(pairs[0].consistency, 1.0);
     assert_eq!((pairs[0].chosen.as_str(), pairs[0].rejected.as_str()), ("c1", "c0"));
     assert_eq!((report.mean_tau, report.notes.len()), (Some(1.0), 2));
@@ -75,7 +83,9 @@ fn prompts_without_a_pair_are_told_and_have_no_part_in_the_mean() {
     let current = scores(&[&[-8.0, -8.0], &[-8.0, -7.0], &[-8.0, -8.5]]);
     let previous = scores(&[&[-8.0, -7.0], &[-8.0, -7.0], &[-7.0, -8.0]]);
     let options = PairOptions { min_margin: 0.75, ..PairOptions::default() };
-    let Pairing { pairs, report } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
+    let Pairing { pairs, rankings, report } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
+    let agreements: Vec<_> = rankings.iter().map(|ranking| (ranking.id.as_str(), ranking.agreement)).collect();
+    assert_eq!(agreements, [("p0", None), ("p1", Some(1.0)), ("p2", Some(1.0))]);
     assert_eq!(pairs.iter().map(|pair| pair.id.as_str()).collect::<Vec<_>>(), ["p1"]);
     let skipped: Vec<_> = report.skipped.iter().map(|s| (s.id.as_str(), s.reason.as_str())).collect();
     assert_eq!(skipped, [("p0", "all 2 rewards are equal"), ("p2", "margin is 0.5, expected at least 0.75")]);
@@ -94,7 +104,7 @@ fn an_undefined_agreement_gives_no_pair() {
     let current = scores(&[&[-8.0, -7.0], &[-8.0, -6.0]]);
     let previous = scores(&[&[-8.0, -8.0], &[-8.0, -6.0]]);
     let options = PairOptions { consistency: Kind::KendallB, ..PairOptions::default() };
-    let Pairing { pairs, report } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
+    let Pairing { pairs, report, .. } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
     assert_eq!((pairs.len(), report.skipped[0].id.as_str(), report.mean_tau), (1, "p0", Some(1.0)));
 }
 

@@ -117,6 +117,7 @@ fn the_directory_of_a_run() {
         let of_rounds: &[&str] = &[
             "completions.jsonl",
             "pairs.jsonl",
+            "rankings.jsonl",
             "scores-current.jsonl",
             "scores-previous.jsonl",
             "scores-reference.jsonl",
