@@ -15,9 +15,11 @@ mod interrupt;
 mod model;
 mod pair;
 mod progress;
+mod reward;
 mod run;
 mod sample;
 mod score;
+mod settings;
 mod sft;
 mod train;
 

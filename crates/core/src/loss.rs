@@ -13,6 +13,8 @@
 //! To any of them a supervised term may be added, `weight * -log p(chosen) / tokens` (arXiv 2404.19733, and TRL's
 //! `rpo_alpha`): it keeps the chosen completion's own probability from falling while the margin grows.
 
+use core::fmt;
+
 use crate::math::{log_sigmoid, sigmoid};
 use crate::{Error, check, mean_logps};
 
@@ -61,6 +63,16 @@ pub struct PairLoss {
     pub d_reference_chosen: f64,
     /// dL / d reference_rejected.
     pub d_reference_rejected: f64,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cream => "cream",
+            Self::Dpo => "dpo",
+            Self::Ipo => "ipo",
+        })
+    }
 }
 
 impl Loss {

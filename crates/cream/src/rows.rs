@@ -2,6 +2,7 @@
 
 mod metrics;
 mod pair;
+mod rewards;
 mod sft;
 
 use cream_engine::Message;
@@ -12,6 +13,7 @@ use crate::jsonl::{Fields, Row};
 
 pub use metrics::{MetricsRow, PreferenceMetrics};
 pub use pair::Pair;
+pub use rewards::Rewards;
 pub use sft::SftRow;
 
 /// What a completion answers: a text, or a conversation. Written as `"prompt": "…"` or `"messages": […]`.
