@@ -12,6 +12,7 @@ mod config;
 #[cfg(not(target_arch = "wasm32"))]
 mod directory;
 mod error;
+mod eval;
 mod fingerprint;
 mod iteration;
 mod jsonl;
@@ -37,9 +38,13 @@ pub use config::{RunConfig, Tuning};
 #[cfg(not(target_arch = "wasm32"))]
 pub use directory::Directory;
 pub use error::{Error, Result};
+pub use eval::{
+    AnswerMode, AnswerRow, ChoiceRow, EvalOptions, EvalReport, Evaluation, Measures, Outcome, PreferenceRow, Task,
+    TaskRows, evaluate,
+};
 pub use fingerprint::fingerprint;
 pub use iteration::Summary;
-pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, to_jsonl};
+pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, read_numbered, to_jsonl};
 pub use pair::{Level, PairOptions, PairReport, Pairing, Skipped, pair};
 pub use policy::{Encoder, Policy};
 pub use progress::{Progress, Stage, Update};
