@@ -234,6 +234,6 @@ pub(crate) fn set<T>(option: &mut T, flag: Option<T>) {
 }
 
 /// A value by the name that config files use for it.
-fn named<T: DeserializeOwned>(name: &str) -> Result<T, ValueError> {
+pub(crate) fn named<T: DeserializeOwned>(name: &str) -> Result<T, ValueError> {
     T::deserialize(StrDeserializer::new(name))
 }

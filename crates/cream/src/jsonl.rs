@@ -93,7 +93,8 @@ pub(crate) fn parse<R: Row>(line: &[u8]) -> Result<Option<R>, String> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    match serde_json::from_str(text) {
+    // Without the line's end, behind which the parser would count columns anew.
+    match serde_json::from_str(text.trim_end()) {
         Ok(Value::Object(map)) => R::from_fields(&mut Fields(map)).map(Some),
         Ok(other) => Err(format!("{}, expected a JSON object", shown(&other))),
         Err(e) => {
