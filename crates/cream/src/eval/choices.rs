@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_without_tokens_and_a_prompt_too_long_are_named() {
+    fn a_prompt_too_long_is_named() {
         let tiny = Tiny::new();
         let short = Encoder { max_prompt_tokens: 4, ..tiny.encoder() };
         let error = group(short, &row("x", &["a", "b"], 0), false).unwrap_err().to_string();
