@@ -347,7 +347,7 @@ fn bench_tells_every_stage_in_the_keys_of_the_scripts() {
 fn devices_and_help_say_what_there_is() {
     let device: Value = serde_json::from_str(&done(&["devices", "--json"])).unwrap();
     assert_eq!(device["device"], "cpu");
-    for verb in ["run", "sft", "sample", "score", "pair", "train", "generate", "export", "bench"] {
+    for verb in ["run", "sft", "sample", "score", "pair", "train", "generate", "export", "bench", "eval", "import"] {
         assert!(done(&[verb, "--help"]).contains(&format!("  cream {verb} --")), "{verb} --help has an example");
     }
 }

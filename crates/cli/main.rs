@@ -7,10 +7,12 @@ mod args;
 mod bench;
 mod device;
 mod devices;
+mod eval;
 mod export;
 mod files;
 mod generate;
 mod hub;
+mod import;
 mod interrupt;
 mod model;
 mod pair;
@@ -55,6 +57,8 @@ enum Verb {
     Sft(sft::Args),
     Sample(sample::Args),
     Score(score::Args),
+    Eval(eval::Args),
+    Import(import::Args),
     Pair(pair::Args),
     Train(train::Args),
     Generate(generate::Args),
@@ -80,6 +84,8 @@ fn work(Cli { global, verb }: Cli) -> Result<()> {
         Verb::Sft(args) => device::dispatch(&global, args),
         Verb::Sample(args) => device::dispatch(&global, args),
         Verb::Score(args) => device::dispatch(&global, args),
+        Verb::Eval(args) => device::dispatch(&global, args),
+        Verb::Import(args) => import::run(&global, &args),
         Verb::Pair(args) => pair::run(&global, &args),
         Verb::Train(args) => device::dispatch(&global, args),
         Verb::Generate(args) => device::dispatch(&global, args),

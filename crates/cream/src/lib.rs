@@ -13,6 +13,7 @@ mod config;
 #[cfg(not(target_arch = "wasm32"))]
 mod directory;
 mod error;
+mod eval;
 mod fingerprint;
 mod iteration;
 mod jsonl;
@@ -40,9 +41,13 @@ pub use config::{RunConfig, Tuning};
 #[cfg(not(target_arch = "wasm32"))]
 pub use directory::Directory;
 pub use error::{Error, Result};
+pub use eval::{
+    AnswerMode, AnswerRow, ChoiceRow, EvalOptions, EvalReport, Evaluation, Measures, Outcome, PreferenceRow, Task,
+    TaskRows, evaluate,
+};
 pub use fingerprint::fingerprint;
 pub use iteration::Summary;
-pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, to_jsonl};
+pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, read_numbered, to_jsonl};
 pub use judge::{JudgeOptions, judge_prompts, judge_rewards, parse_score};
 pub use method::Method;
 pub use pair::{

@@ -13,6 +13,7 @@ use crate::jsonl::{Fields, Row};
 
 pub use metrics::{MetricsRow, PreferenceMetrics};
 pub use pair::Pair;
+pub(crate) use pair::{COMPLETION, completion};
 pub use rewards::Rewards;
 pub use sft::SftRow;
 
@@ -29,7 +30,7 @@ pub enum Turns {
 
 impl Turns {
     /// Takes `prompt` (a string, or TRL's list of messages) or `messages` out of a line.
-    fn take(fields: &mut Fields) -> Result<Self, String> {
+    pub(crate) fn take(fields: &mut Fields) -> Result<Self, String> {
         let key = match (fields.has("prompt"), fields.has("messages")) {
             (true, false) => "prompt",
             (false, true) => "messages",
@@ -62,7 +63,7 @@ fn messages(value: &Value) -> Option<Vec<Message>> {
     (!messages.is_empty()).then_some(messages)
 }
 
-fn strings(fields: &mut Fields, key: &str) -> Result<Vec<String>, String> {
+pub(crate) fn strings(fields: &mut Fields, key: &str) -> Result<Vec<String>, String> {
     fields.list(key, "a list of strings", |value| value.as_str().map(str::to_owned))
 }
 
