@@ -77,7 +77,8 @@ struct Line<'a> {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
-        let tasks = self.task.iter().map(|file| self.read(file)).collect::<Result<Vec<_>>>()?;
+        let tasks = self.task.iter().map(|file| read_task(file, &self.task, self.skip_bad, self.limit));
+        let tasks = tasks.collect::<Result<Vec<_>>>()?;
         let place = self.output.as_deref().map(place).transpose()?;
         let preferences = tasks.iter().find(|task| matches!(task.rows, TaskRows::Preferences(_)));
         if let Some(task) = preferences
@@ -118,19 +119,6 @@ impl Job for Args {
 }
 
 impl Args {
-    fn read(&self, file: &Path) -> Result<Task> {
-        let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let alone = self.task.iter().filter(|other| stem(other) == stem(file)).count() == 1;
-        let name = if alone { stem(file) } else { file.display().to_string() };
-        let mut bad = BadLines::new(self.skip_bad);
-        let mut task = Task::read(&name, &file.display().to_string(), open(file)?, &mut |error| bad.meet(error))?;
-        bad.tell(file);
-        if let Some(limit) = self.limit {
-            task.truncate(limit.try_into().context("--limit")?);
-        }
-        Ok(task)
-    }
-
     fn options(&self) -> EvalOptions {
         let (chat, answer_mode) = (self.chat, self.answer_mode);
         let mut options = EvalOptions { chat, answer_mode, ..EvalOptions::default() };
@@ -139,6 +127,20 @@ impl Args {
         set(&mut options.batch_tokens, self.batch_tokens);
         options
     }
+}
+
+/// A task, of which `all` are to be told apart.
+pub(crate) fn read_task(file: &Path, all: &[PathBuf], skip_bad: bool, limit: Option<u32>) -> Result<Task> {
+    let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let alone = all.iter().filter(|other| stem(other) == stem(file)).count() == 1;
+    let name = if alone { stem(file) } else { file.display().to_string() };
+    let mut bad = BadLines::new(skip_bad);
+    let mut task = Task::read(&name, &file.display().to_string(), open(file)?, &mut |error| bad.meet(error))?;
+    bad.tell(file);
+    if let Some(limit) = limit {
+        task.truncate(limit.try_into().context("--limit")?);
+    }
+    Ok(task)
 }
 
 /// Reports for people: a line a number, with its standard error.

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod device;
 mod devices;
 mod eval;
@@ -13,6 +14,7 @@ mod files;
 mod generate;
 mod hub;
 mod import;
+mod input;
 mod interrupt;
 mod model;
 mod pair;
@@ -54,6 +56,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
+    Compare(compare::Args),
     Sft(sft::Args),
     Sample(sample::Args),
     Score(score::Args),
@@ -81,6 +84,7 @@ fn work(Cli { global, verb }: Cli) -> Result<()> {
     global.start_threads()?;
     match verb {
         Verb::Run(args) => device::dispatch(&global, args),
+        Verb::Compare(args) => device::dispatch(&global, args),
         Verb::Sft(args) => device::dispatch(&global, args),
         Verb::Sample(args) => device::dispatch(&global, args),
         Verb::Score(args) => device::dispatch(&global, args),

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use cream::engine::{Backend, Llama};
-use cream::{Directory, External, Method, Progress, Prompt, RunInputs, SftRow};
+use cream::engine::Backend;
+use cream::{Directory, External, Method, Progress, RunInputs};
 use pollster::block_on;
 
 use crate::args::{Global, named};
 use crate::device::Job;
-use crate::files::{read_rows, say};
+use crate::files::say;
+use crate::input::{self, Input, InputFlags};
 use crate::interrupt;
-use crate::model::ModelFiles;
 use crate::progress::Shown;
 use crate::reward::{self, RewardFlags};
 use crate::settings::SettingsFlags;
@@ -28,20 +28,14 @@ use crate::settings::SettingsFlags;
 #[command(after_help = "\
 Examples:
   cream run --model HuggingFaceTB/SmolLM2-135M-Instruct --prompts prompts.jsonl --output RUN --iterations 2
-  cream run --model model.gguf --prompts prompts.jsonl --sft answers.jsonl --output RUN --config settings.toml --seed 1")]
+  cream run --model model.gguf --prompts prompts.jsonl --sft answers.jsonl --output RUN --config settings.toml --seed 1
+  cream run --model model.gguf --prompts prompts.jsonl --output RUN --method oracle --reward-command 'python rewards.py'")]
 pub(crate) struct Args {
-    /// The initial model: a .gguf file, a Hugging Face folder, or a hub id (org/name or org/name@revision)
-    #[arg(long, value_name = "MODEL")]
-    model: String,
-    /// Unlabelled prompts, JSONL: {"id", "prompt"} or {"id", "messages"}
-    #[arg(long, value_name = "FILE")]
-    prompts: PathBuf,
+    #[command(flatten)]
+    input: InputFlags,
     /// Run folder: made, or taken up
     #[arg(long, value_name = "RUN")]
     output: PathBuf,
-    /// Answers to imitate first (iteration 0), JSONL: {"messages"} or {"prompt", "completion"}
-    #[arg(long, value_name = "FILE")]
-    sft: Option<PathBuf>,
     /// Method by name: cream, srlm, srlm-judge, oracle, sft-only; sets reward, level and loss, and refuses others
     #[arg(long, value_name = "METHOD", value_parser = named::<Method>)]
     method: Option<Method>,
@@ -59,29 +53,17 @@ impl Job for Args {
         let config = self.settings.config(self.method)?;
         let command = self.reward.command(config.pair.reward)?;
         let mut external = command.map(reward::external);
-        let prompts: Vec<Prompt> = read_rows(&self.prompts)?;
-        let sft: Vec<SftRow> = self.sft.as_deref().map(read_rows).transpose()?.unwrap_or_default();
-        let files = ModelFiles::open(&self.model)?;
+        let Input { prompts, sft, files } = self.input.read()?;
         let (_, text) = files.parse()?;
         let fingerprint = files.fingerprint();
         let mut store = Directory::lock(&self.output)?;
-
-        let mut initial = Some(files);
-        let mut load = |folder: Option<&str>, trainable: bool| {
-            let files = match (folder, initial.take()) {
-                (Some(folder), _) => ModelFiles::open(&self.output.join(folder).display().to_string()),
-                (None, Some(files)) => Ok(files),
-                (None, None) => ModelFiles::open(&self.model),
-            };
-            let load = |files: ModelFiles| Ok(Llama::new(backend.clone(), &files.parse()?.0, trainable)?);
-            files.and_then(load).map_err(|error| cream::Error::Caller(error.into()))
-        };
+        let mut load = input::loader(backend, &self.input.model, files, &self.output);
         let inputs = RunInputs {
             config: &config,
             prompts: &prompts,
             sft: &sft,
             text: &text,
-            base_model: &self.model,
+            base_model: &self.input.model,
             fingerprint: &fingerprint,
             load: &mut load,
             external: external.as_mut().map(|external| external as &mut External<'_>),

@@ -12,6 +12,7 @@
 //! * What is true of [`pair`](crate::pair()).
 
 mod candidates;
+mod measure;
 mod models;
 mod replay;
 

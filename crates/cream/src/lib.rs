@@ -9,6 +9,7 @@
 
 mod by_name;
 mod chunks;
+mod compare;
 mod config;
 #[cfg(not(target_arch = "wasm32"))]
 mod directory;
@@ -37,6 +38,7 @@ mod weights;
 pub use cream_core as core;
 pub use cream_engine as engine;
 
+pub use compare::{CompareOptions, Comparison, Drift, MethodResult, ModelResult, compare};
 pub use config::{RunConfig, Tuning};
 #[cfg(not(target_arch = "wasm32"))]
 pub use directory::Directory;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use cream_core::Loss;
+use cream_core::consistency::Map;
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunConfig;
@@ -54,12 +55,22 @@ impl Method {
 
     /// The default settings with those of the method.
     pub fn settings(self) -> RunConfig {
-        let mut config = RunConfig { method: Some(self), ..RunConfig::default() };
-        match self.preset() {
-            Some((reward, levels, loss)) => {
-                (config.pair.reward, config.pair.level, config.loss) = (reward, levels[0], loss);
-            }
-            None => config.iterations = 0,
+        self.over(&RunConfig::default())
+    }
+
+    /// Other settings with those of the method in their place, where it does not allow them.
+    pub(crate) fn over(self, base: &RunConfig) -> RunConfig {
+        let mut config = RunConfig { method: Some(self), ..base.clone() };
+        let Some((reward, levels, loss)) = self.preset() else {
+            return RunConfig { iterations: 0, ..config };
+        };
+        (config.pair.reward, config.loss) = (reward, loss);
+        if !levels.contains(&config.pair.level) {
+            config.pair.level = levels[0];
+        }
+        if !config.pair.level.is_measured() {
+            // There is no agreement to map.
+            config.pair.map = Map::default();
         }
         config
     }

@@ -64,6 +64,17 @@ pub struct RunInputs<'a, B: Backend> {
     pub external: Option<&'a mut External<'a>>,
 }
 
+impl<B: Backend> RunInputs<'_, B> {
+    /// The same for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> RunInputs<'_, B> {
+        RunInputs {
+            load: &mut *self.load,
+            external: self.external.as_mut().map(|external| &mut **external as &mut External<'_>),
+            ..*self
+        }
+    }
+}
+
 const CONFIG: &str = "config.toml";
 const INPUTS: &str = "inputs.json";
 

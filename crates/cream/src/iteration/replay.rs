@@ -30,12 +30,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
             pairs.extend(earlier.into_iter().map(|pair| Pair { id: join(&folder(round), &pair.id), ..pair }));
         }
         if config.pair.train_reference == TrainReference::Round {
-            let row = |pair: &Pair| Completions {
-                id: pair.id.clone(),
-                prompt: pair.prompt.clone(),
-                completions: vec![pair.chosen.clone(), pair.rejected.clone()],
-            };
-            let rows: Vec<Completions> = pairs.iter().map(row).collect();
+            let rows: Vec<Completions> = pairs.iter().map(Pair::completions).collect();
             let scored = join(&folder(t), "scores-replay.jsonl");
             let scores = match self.found(&scored)? {
                 Some(scores) => scores,
