@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{assert_same_tree, cream, done, fails, file, folder, prompts, text, tiny_model, tree};
+use crate::support::{assert_same_tree, cream, done, fails, file, folder, prompts, text, tiny_model, tree, words};
 
 /// What the same model may give in another place of a batch, or merged with its adapter: rounding.
 const SAME_LOGPS: f64 = 1e-4;
@@ -15,13 +15,6 @@ fn rows(path: &str) -> Vec<Value> {
 
 fn bytes(path: &str) -> Vec<u8> {
     fs::read(path).unwrap()
-}
-
-/// `a b c` as the words of a command line; `{name}` is filled in.
-macro_rules! words {
-    ($($arg:tt)*) => {
-        format!($($arg)*).split(' ').map(str::to_owned).collect::<Vec<_>>()
-    };
 }
 
 #[test]
@@ -347,7 +340,9 @@ fn bench_tells_every_stage_in_the_keys_of_the_scripts() {
 fn devices_and_help_say_what_there_is() {
     let device: Value = serde_json::from_str(&done(&["devices", "--json"])).unwrap();
     assert_eq!(device["device"], "cpu");
-    for verb in ["run", "sft", "sample", "score", "pair", "train", "generate", "export", "bench", "eval", "import"] {
+    for verb in
+        ["run", "compare", "sft", "sample", "score", "pair", "train", "generate", "export", "bench", "eval", "import"]
+    {
         assert!(done(&[verb, "--help"]).contains(&format!("  cream {verb} --")), "{verb} --help has an example");
     }
 }

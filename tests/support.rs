@@ -100,3 +100,11 @@ pub(crate) fn assert_same_tree(left: &Path, right: &Path, what: &str) {
         assert!(left == right, "{what}: {name} differs");
     }
 }
+
+/// `a b c` as the words of a command line; `{name}` is filled in.
+macro_rules! words {
+    ($($arg:tt)*) => {
+        format!($($arg)*).split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+}
+pub(crate) use words;

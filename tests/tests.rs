@@ -8,6 +8,8 @@ mod cli;
 mod eval;
 /// `cream import`: every shape, every kind of mistake.
 mod import;
+/// Knobs, methods by name, rewards from outside, comparisons.
+mod methods;
 /// `cream run` killed and taken up again.
 mod resume;
 /// A real instruct model against an independent implementation.

@@ -39,9 +39,6 @@ impl fmt::Display for Method {
 }
 
 impl Method {
-    /// All of them, in the order of a comparison.
-    pub const ALL: [Method; 5] = [Method::Cream, Method::Srlm, Method::SrlmJudge, Method::Oracle, Method::SftOnly];
-
     /// Reward, level (the first is what is set, the others are allowed) and loss; none for supervised fine-tuning.
     fn preset(self) -> Option<(Reward, &'static [Level], Loss)> {
         match self {

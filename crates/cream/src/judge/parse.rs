@@ -100,17 +100,11 @@ fn number(tokens: &[Token], at: usize) -> Option<(f64, usize)> {
         }
         _ => return None,
     };
-    let half = [Token::Number(1.0), Token::Mark('/'), Token::Number(2.0)];
-    if is_mark(tokens, at + 1, "½") {
-        Some((whole + 0.5, at + 2))
-    } else if tokens.get(at + 1..at + 4).is_some_and(|next| *next == half) {
-        Some((whole + 0.5, at + 4))
-    } else if is_word(tokens, at + 1, &["and"]) && is_word(tokens, at + 2, &["a"]) && is_word(tokens, at + 3, &["half"])
-    {
-        Some((whole + 0.5, at + 4))
-    } else {
-        Some((whole, at + 1))
-    }
+    let fraction = [Token::Number(1.0), Token::Mark('/'), Token::Number(2.0)];
+    let words = ["and", "a", "half"].map(|word| Token::Word(word.into()));
+    let after = at + 1;
+    let half = [&[Token::Mark('½')][..], &fraction, &words].into_iter().find(|half| tokens[after..].starts_with(half));
+    Some(half.map_or((whole, after), |half| (whole + 0.5, after + half.len())))
 }
 
 /// What a number is out of, if it says so: `/5`, `out of 5`, `of 5`, `%`.
