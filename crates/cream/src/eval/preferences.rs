@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::eval::{Task, TaskRows, evaluate};
     use crate::rows::Turns;
-    use crate::testing::{Tiny, letter};
+    use crate::testing::{LAYOUT, Tiny, letter};
     use cream_engine::{Adapter, LoraConfig};
 
     #[test]
@@ -128,15 +128,22 @@ mod tests {
         let other = Tiny::new();
         let adapter = trained(&other);
         let policy = Policy { adapter: Some(&adapter), fingerprint: "adapter", ..tiny.policy() };
-        let report = run(policy).report;
+        let there = run(policy);
         let exchanged = rows.iter().map(|row| PreferenceRow {
             chosen: row.rejected.clone(),
             rejected: row.chosen.clone(),
             ..row.clone()
         });
         let task = Task { name: "t".into(), rows: TaskRows::Preferences(exchanged.collect()) };
-        let back = pollster::block_on(evaluate(policy, Some(tiny.policy()), &task, &options, &mut ())).unwrap().report;
-        assert_eq!(report.acc + back.acc, 1.0);
+        let back = pollster::block_on(evaluate(policy, Some(tiny.policy()), &task, &options, &mut ())).unwrap();
+        assert_eq!(there.report.acc + back.report.acc, 1.0);
+        for (there, back) in there.outcomes.iter().zip(&back.outcomes) {
+            let (Outcome::Preference { margin: there, .. }, Outcome::Preference { margin: back, .. }) = (there, back)
+            else {
+                panic!("{there:?}, {back:?}")
+            };
+            assert!(*there != 0.0 && (there + back).abs() <= LAYOUT, "{there} and {back}");
+        }
     }
 
     /// An adapter whose B is not zero.
