@@ -4,8 +4,14 @@
 
 /// The program's verbs on a tiny model: what they write, how they fail.
 mod cli;
+/// `cream eval` against an independent implementation, and how it fails.
+mod eval;
 /// The program on a GPU, beside the CPU.
 mod gpu;
+/// `cream import`: every shape, every kind of mistake.
+mod import;
+/// Knobs, methods by name, rewards from outside, comparisons.
+mod methods;
 /// The page that `cream report` makes, in a browser too, and TensorBoard's files.
 mod report;
 /// `cream run` killed and taken up again.

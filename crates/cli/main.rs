@@ -6,22 +6,28 @@
 
 mod args;
 mod bench;
+mod compare;
 mod device;
 mod devices;
 mod drivers;
+mod eval;
 mod export;
 mod files;
 mod generate;
 mod hub;
+mod import;
+mod input;
 mod interrupt;
 mod memory;
 mod model;
 mod pair;
 mod progress;
 mod report;
+mod reward;
 mod run;
 mod sample;
 mod score;
+mod settings;
 mod sft;
 mod tensorboard;
 mod timed;
@@ -57,9 +63,12 @@ struct Cli {
 enum Verb {
     Run(run::Args),
     Report(report::Args),
+    Compare(compare::Args),
     Sft(sft::Args),
     Sample(sample::Args),
     Score(score::Args),
+    Eval(eval::Args),
+    Import(import::Args),
     Pair(pair::Args),
     Train(train::Args),
     Generate(generate::Args),
@@ -84,9 +93,12 @@ fn work(Cli { global, verb }: Cli) -> Result<()> {
     match verb {
         Verb::Run(args) => device::dispatch(&global, args),
         Verb::Report(args) => report::run(&args),
+        Verb::Compare(args) => device::dispatch(&global, args),
         Verb::Sft(args) => device::dispatch(&global, args),
         Verb::Sample(args) => device::dispatch(&global, args),
         Verb::Score(args) => device::dispatch(&global, args),
+        Verb::Eval(args) => device::dispatch(&global, args),
+        Verb::Import(args) => import::run(&global, &args),
         Verb::Pair(args) => pair::run(&global, &args),
         Verb::Train(args) => device::dispatch(&global, args),
         Verb::Generate(args) => device::dispatch(&global, args),

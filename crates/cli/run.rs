@@ -1,21 +1,21 @@
 //! `cream run`
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use cream::engine::{Backend, Llama};
-use cream::{Directory, Progress, Prompt, RunConfig, RunInputs, SftRow, Store, Tuning};
+use anyhow::Result;
+use cream::engine::Backend;
+use cream::{Directory, External, Method, Progress, RunInputs, Store};
 use pollster::block_on;
 
-use crate::args::{Global, Log, LoraFlags, PairFlags, PromptFlags, SampleFlags, TrainFlags, set};
+use crate::args::{Global, Log, named};
 use crate::device::Job;
-use crate::files::{read_rows, say};
+use crate::files::say;
+use crate::input::{self, Input, InputFlags};
 use crate::interrupt;
-use crate::memory::check_weights;
-use crate::model::ModelFiles;
 use crate::progress::Shown;
 use crate::report;
+use crate::reward::{self, RewardFlags};
+use crate::settings::SettingsFlags;
 use crate::tensorboard::Events;
 use crate::timed::Timed;
 
@@ -32,45 +32,21 @@ use crate::timed::Timed;
 #[command(after_help = "\
 Examples:
   cream run --model HuggingFaceTB/SmolLM2-135M-Instruct --prompts prompts.jsonl --output RUN --iterations 2
-  cream run --model model.gguf --prompts prompts.jsonl --sft answers.jsonl --output RUN --config settings.toml --seed 1")]
+  cream run --model model.gguf --prompts prompts.jsonl --sft answers.jsonl --output RUN --config settings.toml --seed 1
+  cream run --model model.gguf --prompts prompts.jsonl --output RUN --method oracle --reward-command 'python rewards.py'")]
 pub(crate) struct Args {
-    /// The initial model: a .gguf file, a Hugging Face folder, or a hub id (org/name or org/name@revision)
-    #[arg(long, value_name = "MODEL")]
-    model: String,
-    /// Unlabelled prompts, JSONL: {"id", "prompt"} or {"id", "messages"}
-    #[arg(long, value_name = "FILE")]
-    prompts: PathBuf,
+    #[command(flatten)]
+    input: InputFlags,
     /// Run folder: made, or taken up
     #[arg(long, value_name = "RUN")]
     output: PathBuf,
-    /// Answers to imitate first (iteration 0), JSONL: {"messages"} or {"prompt", "completion"}
-    #[arg(long, value_name = "FILE")]
-    sft: Option<PathBuf>,
-    /// Settings, TOML, as RUN/config.toml has them
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Rounds of preference training [default: 2]
-    #[arg(long, value_name = "N")]
-    iterations: Option<usize>,
-    /// Seed of everything random [default: 0]
-    #[arg(long)]
-    seed: Option<u32>,
-    /// Scale of rewards and loss [default: 0.1]
-    #[arg(long)]
-    beta: Option<f64>,
+    /// Method by name: cream, srlm, srlm-judge, oracle, sft-only; sets reward, level and loss, and refuses others
+    #[arg(long, value_name = "METHOD", value_parser = named::<Method>)]
+    method: Option<Method>,
     #[command(flatten)]
-    prompt: PromptFlags,
+    settings: SettingsFlags,
     #[command(flatten)]
-    sample: SampleFlags,
-    #[command(flatten)]
-    pair: PairFlags,
-    #[command(flatten)]
-    train: TrainFlags,
-    #[command(flatten)]
-    lora: LoraFlags,
-    /// Tokens computed at once in scoring and training; memory grows with it [default: 2048]
-    #[arg(long, value_name = "TOKENS")]
-    batch_tokens: Option<usize>,
+    reward: RewardFlags,
     /// Write metrics as TensorBoard event files too, beside each metrics.jsonl
     #[arg(long, value_name = "FORMAT", value_enum)]
     log: Option<Log>,
@@ -78,73 +54,29 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 }
-
-impl Args {
-    fn settings(&self) -> Result<RunConfig> {
-        let mut config = match &self.config {
-            None => RunConfig::default(),
-            Some(path) => {
-                let name = path.display().to_string();
-                let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-                RunConfig::from_toml(&name, &text)?
-            }
-        };
-        set(&mut config.iterations, self.iterations);
-        set(&mut config.seed, self.seed);
-        set(&mut config.beta, self.beta);
-        config.raw |= self.prompt.raw;
-        set(&mut config.max_prompt_tokens, self.prompt.max_prompt_tokens);
-        self.sample.apply(&mut config.sample);
-        self.pair.apply(&mut config.pair);
-        self.train.apply(&mut config.train);
-        self.lora.apply(&mut config.lora);
-        if self.lora.full {
-            config.tuning = Tuning::Full;
-        }
-        for option in [&mut config.score.batch_tokens, &mut config.train.batch_tokens, &mut config.sft.batch_tokens] {
-            set(option, self.batch_tokens);
-        }
-        config.validate()?;
-        Ok(config)
-    }
-}
-
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         interrupt::resumable()?;
-        let config = self.settings()?;
-        let prompts: Vec<Prompt> = read_rows(&self.prompts)?;
-        let sft: Vec<SftRow> = self.sft.as_deref().map(read_rows).transpose()?.unwrap_or_default();
-        let files = ModelFiles::open(&self.model)?;
+        let config = self.settings.config(self.method)?;
+        let command = self.reward.command(config.pair.reward)?;
+        let mut external = command.map(reward::external);
+        let Input { prompts, sft, files } = self.input.read()?;
         let (_, text) = files.parse()?;
         let fingerprint = files.fingerprint();
         let mut store = Directory::lock(&self.output)?;
-
-        let mut initial = Some(files);
-        let mut load = |folder: Option<&str>, trainable: bool| {
-            let files = match (folder, initial.take()) {
-                (Some(folder), _) => ModelFiles::open(&self.output.join(folder).display().to_string()),
-                (None, Some(files)) => Ok(files),
-                (None, None) => ModelFiles::open(&self.model),
-            };
-            let load = |files: ModelFiles| {
-                let (checkpoint, _) = files.parse()?;
-                check_weights(&backend, &checkpoint, trainable)?;
-                Ok(Llama::new(backend.clone(), &checkpoint, trainable)?)
-            };
-            files.and_then(load).map_err(|error| cream::Error::Caller(error.into()))
-        };
+        let mut load = input::loader(backend, &self.input.model, files, &self.output);
         let inputs = RunInputs {
             config: &config,
             prompts: &prompts,
             sft: &sft,
             text: &text,
-            base_model: &self.model,
+            base_model: &self.input.model,
             fingerprint: &fingerprint,
             load: &mut load,
+            external: external.as_mut().map(|external| external as &mut External<'_>),
         };
         let shown = Events::new(Shown::new(global), self.log, &self.output)?;
-        let mut progress = Timed::new(shown, &self.output, &self.model, backend.name())?;
+        let mut progress = Timed::new(shown, &self.output, &self.input.model, backend.name())?;
         let summaries = block_on(cream::run(inputs, &mut store, &mut progress))?;
         store.write(report::FILE, report::page(&store)?.as_bytes())?;
         for summary in &summaries {

@@ -62,6 +62,44 @@ pub(crate) fn join(folder: &str, file: &str) -> String {
     if folder.is_empty() { file.into() } else { format!("{folder}/{file}") }
 }
 
+/// A folder of a store, as a store.
+pub(crate) struct Within<'a> {
+    /// The store.
+    pub(crate) store: &'a mut dyn Store,
+    /// The folder.
+    pub(crate) folder: &'a str,
+}
+
+impl Store for Within<'_> {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.store.read(&join(self.folder, name))
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.store.exists(&join(self.folder, name))
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.store.write(&join(self.folder, name), bytes)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.store.append(&join(self.folder, name), bytes)
+    }
+
+    fn truncate(&mut self, name: &str, len: usize) -> Result<()> {
+        self.store.truncate(&join(self.folder, name), len)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        self.store.rename(&join(self.folder, from), &join(self.folder, to))
+    }
+
+    fn remove(&mut self, name: &str) -> Result<()> {
+        self.store.remove(&join(self.folder, name))
+    }
+}
+
 /// A store in memory, for the browser and for tests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {

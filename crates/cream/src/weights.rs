@@ -11,6 +11,8 @@ pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";
 const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 pub(crate) const MODEL_CONFIG: &str = "config.json";
 const MODEL_WEIGHTS: &str = "model.safetensors";
+/// All files of weights, each configuration after what it describes.
+pub(crate) const FILES: [&str; 4] = [ADAPTER_WEIGHTS, MODEL_WEIGHTS, ADAPTER_CONFIG, MODEL_CONFIG];
 
 /// Writes an adapter into the folder `output`, its configuration last: a folder with one is complete.
 ///

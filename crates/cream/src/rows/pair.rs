@@ -4,7 +4,7 @@ use cream_engine::Message;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::Value;
 
-use super::{Turns, messages};
+use super::{Completions, Turns, messages};
 use crate::jsonl::{Fields, Row};
 
 /// A preference pair with the weight and the reference that training needs.
@@ -27,6 +27,14 @@ pub struct Pair {
     pub ref_chosen_logps: f64,
     /// The same of the rejected completion.
     pub ref_rejected_logps: f64,
+}
+
+impl Pair {
+    /// The chosen and the rejected one, to be scored.
+    pub(crate) fn completions(&self) -> Completions {
+        let (id, prompt) = (self.id.clone(), self.prompt.clone());
+        Completions { id, prompt, completions: vec![self.chosen.clone(), self.rejected.clone()] }
+    }
 }
 
 impl Serialize for Pair {
@@ -53,8 +61,10 @@ impl Serialize for Pair {
     }
 }
 
+pub(crate) const COMPLETION: &str = "a string or a list of one message by the assistant";
+
 /// The text of a completion in either form.
-fn completion(value: &Value) -> Option<String> {
+pub(crate) fn completion(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         turns => match messages(turns)?.as_slice() {
@@ -66,7 +76,6 @@ fn completion(value: &Value) -> Option<String> {
 
 impl Row for Pair {
     fn from_fields(fields: &mut Fields) -> Result<Self, String> {
-        const COMPLETION: &str = "a string or a list of one message by the assistant";
         Ok(Pair {
             id: fields.id()?,
             prompt: Turns::take(fields)?,

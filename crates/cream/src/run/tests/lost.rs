@@ -47,6 +47,7 @@ fn call(store: &mut Memory, destroyed_at: Option<Stage>) -> Result<Vec<Summary>>
         base_model: "tiny",
         fingerprint: "of tiny",
         load: &mut load,
+        external: None,
     };
     block_on(run(inputs, store, &mut Destroyer { gpu: gpu.clone(), at: destroyed_at }))
 }

@@ -1,0 +1,94 @@
+//! `cream compare`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use cream::engine::Backend;
+use cream::{CompareOptions, Directory, EvalOptions, External, Method, Reward, RunInputs};
+use pollster::block_on;
+
+use crate::args::{Global, named};
+use crate::device::Job;
+use crate::eval::read_task;
+use crate::files::say;
+use crate::input::{self, Input, InputFlags};
+use crate::interrupt;
+use crate::progress::Shown;
+use crate::reward::{self, RewardFlags};
+use crate::settings::SettingsFlags;
+
+/// Run several methods from the same M1 on the same prompts and seeds, and set their models side by side
+///
+/// Each method is a run in its own folder of DIR; supervised fine-tuning is done once. Prints a table and writes
+/// DIR/compare.json: for M0, M1, M2, … the accuracy by every task, how far each model ranks its own completions as the model
+/// before it (tau, Spearman, top-order: same best and worst), the margin and the drift of the log-probs of the pairs that made
+/// it, and the length of its completions. A killed comparison is taken up by the same command.
+///
+/// Settings that a method sets itself (reward, level, loss) are used for the methods that allow them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cream compare --model model.gguf --prompts prompts.jsonl --sft answers.jsonl --task test.jsonl --output DIR
+  cream compare --model model.gguf --prompts prompts.jsonl --output DIR --methods cream,srlm,oracle \\
+    --reward-command 'python rewards.py' --iterations 3")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    input: InputFlags,
+    /// Folder of the comparison: made, or taken up
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Methods, comma-separated: cream, srlm, srlm-judge, oracle, sft-only
+    #[arg(long, value_name = "METHODS", value_delimiter = ',', value_parser = named::<Method>, default_value = "cream,srlm")]
+    methods: Vec<Method>,
+    /// A task to measure every model by, as for `cream eval`; may be given several times
+    #[arg(long, value_name = "FILE")]
+    task: Vec<PathBuf>,
+    /// Only the first N rows of each task
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    #[command(flatten)]
+    settings: SettingsFlags,
+    #[command(flatten)]
+    reward: RewardFlags,
+    /// The comparison as one JSON object on stdout, instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Job for Args {
+    fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        interrupt::resumable()?;
+        let config = self.settings.config(None)?;
+        let oracle = self.methods.contains(&Method::Oracle);
+        let command = self.reward.command(if oracle { Reward::External } else { config.pair.reward })?;
+        let mut external = command.map(reward::external);
+        let read = |file: &PathBuf| read_task(file, &self.task, false, self.limit);
+        let tasks = self.task.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let eval = EvalOptions {
+            batch_tokens: config.score.batch_tokens,
+            slots: config.sample.slots,
+            ..EvalOptions::default()
+        };
+        let Input { prompts, sft, files } = self.input.read()?;
+        let (_, text) = files.parse()?;
+        let fingerprint = files.fingerprint();
+        let mut store = Directory::lock(&self.output)?;
+        let mut load = input::loader(backend, &self.input.model, files, &self.output);
+        let inputs = RunInputs {
+            config: &config,
+            prompts: &prompts,
+            sft: &sft,
+            text: &text,
+            base_model: &self.input.model,
+            fingerprint: &fingerprint,
+            load: &mut load,
+            external: external.as_mut().map(|external| external as &mut External<'_>),
+        };
+        let options = CompareOptions { methods: &self.methods, tasks: &tasks, eval: &eval };
+        let comparison = block_on(cream::compare(inputs, options, &mut store, &mut Shown::new(global)))?;
+        if self.json {
+            return say(&serde_json::to_string(&comparison)?);
+        }
+        comparison.table().iter().try_for_each(|line| say(line))
+    }
+}

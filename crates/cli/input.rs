@@ -1,0 +1,61 @@
+//! What `run` and `compare` start from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use cream::engine::{Backend, Llama};
+use cream::{Prompt, SftRow};
+
+use crate::files::read_rows;
+use crate::memory::check_weights;
+use crate::model::ModelFiles;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InputFlags {
+    /// The initial model: a .gguf file, a Hugging Face folder, or a hub id (org/name or org/name@revision)
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Unlabelled prompts, JSONL: {"id", "prompt"} or {"id", "messages"}
+    #[arg(long, value_name = "FILE")]
+    prompts: PathBuf,
+    /// Answers to imitate first (iteration 0), JSONL: {"messages"} or {"prompt", "completion"}
+    #[arg(long, value_name = "FILE")]
+    sft: Option<PathBuf>,
+}
+
+/// The contents of the files.
+pub(crate) struct Input {
+    pub(crate) prompts: Vec<Prompt>,
+    pub(crate) sft: Vec<SftRow>,
+    pub(crate) files: ModelFiles,
+}
+
+impl InputFlags {
+    pub(crate) fn read(&self) -> Result<Input> {
+        let (prompts, sft) = (read_rows(&self.prompts)?, self.sft.as_deref().map(read_rows).transpose()?);
+        Ok(Input { prompts, sft: sft.unwrap_or_default(), files: ModelFiles::open(&self.model)? })
+    }
+}
+
+/// Loads the initial model, the first time from the files read already, or one in a folder of `output`.
+pub(crate) fn loader<B: Backend>(
+    backend: B,
+    model: &str,
+    files: ModelFiles,
+    output: &Path,
+) -> impl FnMut(Option<&str>, bool) -> cream::Result<Llama<B>> {
+    let mut initial = Some(files);
+    move |folder, trainable| {
+        let files = match (folder, initial.take()) {
+            (Some(folder), _) => ModelFiles::open(&output.join(folder).display().to_string()),
+            (None, Some(files)) => Ok(files),
+            (None, None) => ModelFiles::open(model),
+        };
+        let load = |files: ModelFiles| {
+            let (checkpoint, _) = files.parse()?;
+            check_weights(&backend, &checkpoint, trainable)?;
+            Ok(Llama::new(backend.clone(), &checkpoint, trainable)?)
+        };
+        files.and_then(load).map_err(|error| cream::Error::Caller(error.into()))
+    }
+}

@@ -1,0 +1,284 @@
+//! Methods side by side: the same M1, prompts and seeds, each method a run in its own folder.
+//!
+//! ```text
+//! sft-only/                 where there is supervised data: iteration 0, copied into every other run
+//! METHOD/                   a run, see [`run`](crate::run())
+//! METHOD/iteration-N/scores-trained.jsonl   pairs of round N under M_{N+1}, which they made
+//! METHOD/iteration-N/eval.json              M_{N+1} by the tasks
+//! eval-M0.json
+//! compare.json
+//! ```
+//! The last model samples and ranks once more, as if for a round to come, so that it too can be set against the one
+//! before it.
+
+mod table;
+
+use cream_engine::Backend;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{RunConfig, Tuning};
+use crate::error::{Error, Result};
+use crate::eval::{EvalOptions, EvalReport, Task, TaskRows};
+use crate::fingerprint::fingerprint;
+use crate::iteration::{Iteration, Summary, folder};
+use crate::method::Method;
+use crate::pair::{PairReport, Rankings, Reward};
+use crate::progress::Progress;
+use crate::run::{External, RunInputs, run};
+use crate::store::{Store, Within, join};
+use crate::weights;
+
+/// What is compared, and by what.
+#[derive(Debug, Clone, Copy)]
+pub struct CompareOptions<'a> {
+    /// In the order of the table, each once.
+    pub methods: &'a [Method],
+    /// What every model is measured by.
+    pub tasks: &'a [Task],
+    /// How.
+    pub eval: &'a EvalOptions,
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Of all methods.
+    pub seed: u32,
+    /// In the order asked for.
+    pub methods: Vec<MethodResult>,
+}
+
+/// What came out of one method.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MethodResult {
+    /// Its name.
+    pub method: Method,
+    /// M0, M1, …; M0 and M1 are those of all methods, and one where there is no supervised data.
+    pub models: Vec<ModelResult>,
+}
+
+/// One model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelResult {
+    /// `M0`, `M1`, ….
+    pub model: String,
+    /// By the tasks, in their order.
+    pub tasks: Vec<EvalReport>,
+    /// How far it ranks its own completions as the model before it does; none for M0.
+    pub rankings: Option<Rankings>,
+    /// Mean tokens of its completions.
+    pub mean_tokens: Option<f64>,
+    /// What the training that made it did to its pairs; none where there was none.
+    pub drift: Option<Drift>,
+}
+
+/// Means over the pairs of a round, of the model that they made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    /// z: beta * (chosen less rejected, each from the training reference).
+    pub margin: f64,
+    /// Log-prob of the chosen completions less that under the training reference, nats.
+    pub chosen_logps: f64,
+    /// The same of the rejected.
+    pub rejected_logps: f64,
+}
+
+/// A file of evaluations, and what they depend on.
+#[derive(Serialize, Deserialize)]
+struct Evaluations {
+    key: String,
+    reports: Vec<EvalReport>,
+}
+
+/// Runs every method, or takes up where an earlier call was cut short, and measures all models.
+///
+/// The settings name no method. Those that a method sets are used where the method allows them.
+///
+/// # Errors
+/// No method, or one twice; settings that no method allows; preferences as a task where all weights are trained; and
+/// whatever the runs say.
+pub async fn compare<B: Backend>(
+    mut inputs: RunInputs<'_, B>,
+    options: CompareOptions<'_>,
+    store: &mut dyn Store,
+    progress: &mut dyn Progress,
+) -> Result<Comparison> {
+    check(inputs.config, &options, inputs.sft.is_empty())?;
+    let base = inputs.config;
+    if !inputs.sft.is_empty() {
+        progress.log("M0 into M1, for all methods");
+        one(&mut inputs, &Method::SftOnly.over(base), &options, store, progress).await?;
+    }
+    let mut comparison = Comparison { seed: base.seed, methods: Vec::new() };
+    for &method in options.methods {
+        progress.log(&format!("method {method}"));
+        share(method, &inputs, store)?;
+        let models = one(&mut inputs, &method.over(base), &options, store, progress).await?;
+        comparison.methods.push(MethodResult { method, models });
+    }
+    let mut bytes = serde_json::to_vec_pretty(&comparison).expect("string keys, and memory takes every byte");
+    bytes.push(b'\n');
+    store.write("compare.json", &bytes)?;
+    Ok(comparison)
+}
+
+fn check(config: &RunConfig, options: &CompareOptions<'_>, without_sft: bool) -> Result<()> {
+    if let Some(method) = config.method {
+        return Err(Error::setting("method", method, "none in a comparison, which has its own"));
+    }
+    if options.methods.is_empty() {
+        return Err(Error::file("methods", "none, expected at least one"));
+    }
+    for (i, method) in options.methods.iter().enumerate() {
+        if options.methods[..i].contains(method) {
+            return Err(Error::setting("methods", method, "each method once"));
+        }
+    }
+    if without_sft && options.methods.contains(&Method::SftOnly) {
+        return Err(Error::setting("methods", Method::SftOnly, "others, where there is no supervised data"));
+    }
+    let preferences = options.tasks.iter().find(|task| matches!(task.rows, TaskRows::Preferences(_)));
+    if let (Some(task), Tuning::Full) = (preferences, config.tuning) {
+        return Err(Error::file(&task.name, "preferences, expected none where all weights are trained"));
+    }
+    let runs: Vec<RunConfig> = options.methods.iter().map(|method| method.over(config)).collect();
+    let default = RunConfig::default();
+    let unused = |field: &str, value: String, is_default: bool, used: &dyn Fn(&RunConfig) -> bool| {
+        if is_default || runs.iter().any(used) {
+            return Ok(());
+        }
+        Err(Error::setting(field, value, "what one of the methods allows"))
+    };
+    let (pair, usual) = (&config.pair, &default.pair);
+    unused("pair.reward", pair.reward.to_string(), pair.reward == usual.reward, &|run| run.pair.reward == pair.reward)?;
+    unused("pair.level", pair.level.to_string(), pair.level == usual.level, &|run| run.pair.level == pair.level)?;
+    unused("loss", config.loss.to_string(), config.loss == default.loss, &|run| run.loss == config.loss)?;
+    runs.iter().try_for_each(RunConfig::validate)
+}
+
+/// Copies the shared iteration 0 into a method's run, its last file last.
+fn share<B: Backend>(method: Method, inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Result<()> {
+    let (from, to) = (join(&Method::SftOnly.to_string(), &folder(0)), join(&method.to_string(), &folder(0)));
+    if inputs.sft.is_empty() || method == Method::SftOnly || store.exists(&join(&to, "summary.json")) {
+        return Ok(());
+    }
+    let text = inputs.text.files()?.into_iter().map(|(file, _)| file);
+    let files = text.chain(["training.json", "metrics.jsonl"].map(str::to_owned));
+    for file in files.chain(weights::FILES.map(str::to_owned)).chain(["summary.json".to_owned()]) {
+        if let Some(bytes) = store.read(&join(&from, &file))? {
+            store.write(&join(&to, &file), &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// One method's run, and its models measured.
+async fn one<B: Backend>(
+    inputs: &mut RunInputs<'_, B>,
+    config: &RunConfig,
+    options: &CompareOptions<'_>,
+    store: &mut dyn Store,
+    progress: &mut dyn Progress,
+) -> Result<Vec<ModelResult>> {
+    let name = config.method.map(|method| method.to_string()).unwrap_or_default();
+    let from = |folder: Option<&str>| folder.map(|folder| join(&name, folder));
+    let load = &mut *inputs.load;
+    let mut load = |folder: Option<&str>, trainable: bool| load(from(folder).as_deref(), trainable);
+    // Reborrowed by hand: a closure of its own keeps the lifetimes apart.
+    let external = &mut inputs.external;
+    let mut external = external.as_mut().map(|external| |rows: &[_]| external(rows));
+    let mut own = RunInputs {
+        config,
+        prompts: inputs.prompts,
+        sft: inputs.sft,
+        text: inputs.text,
+        base_model: inputs.base_model,
+        fingerprint: inputs.fingerprint,
+        load: &mut load,
+        external: external.as_mut().map(|external| external as &mut External<'_>),
+    };
+    let without_sft = own.sft.is_empty();
+    let shared = "eval-M0.json";
+    let of_m0 = store.read(shared)?;
+    let mut within = Within { store, folder: &name };
+    let summaries = run(own.reborrow(), &mut within, progress).await?;
+
+    // Its pairs are not used: that they are made by the implicit reward costs nothing.
+    let mut measuring = config.clone();
+    (measuring.method, measuring.pair.reward) = (None, Reward::Implicit);
+    let mut own = RunInputs { config: &measuring, ..own };
+    let mut iteration = Iteration::new(&mut own, &mut within, progress);
+    let (first, last) = (usize::from(without_sft), config.iterations + 1);
+    let last_report = iteration.rank(last).await?.report;
+    let key = fingerprint([format!("{:?} {:?}", options.tasks, options.eval).as_bytes()]);
+    let mut models = Vec::new();
+    let mut m0 = None;
+    for model in 0..=last {
+        let made_by = model.checked_sub(1).filter(|&t| t >= first);
+        let report: Option<&PairReport> = match model {
+            0 => None,
+            model if model == last => Some(&last_report),
+            model => {
+                summaries.iter().find(|summary: &&Summary| summary.iteration == model).and_then(|s| s.pairs.as_ref())
+            }
+        };
+        let evaluations = match made_by {
+            None if m0.is_some() => m0.clone().unwrap_or_default(),
+            None => {
+                let found = of_m0.clone();
+                let reports = evaluations(&mut iteration, found, 0, options, &key).await?;
+                m0 = Some(reports.clone());
+                reports
+            }
+            Some(t) => {
+                let file = join(&folder(t), "eval.json");
+                let found = iteration.read(&file)?;
+                let reports = evaluations(&mut iteration, found, model, options, &key).await?;
+                iteration.write(&file, &told(&key, &reports))?;
+                reports
+            }
+        };
+        models.push(ModelResult {
+            model: format!("M{model}"),
+            tasks: evaluations,
+            rankings: report.map(|report| report.rankings),
+            mean_tokens: report.and_then(|report| report.mean_tokens),
+            drift: match made_by {
+                Some(t) if t > 0 => Some(iteration.drift(t).await?),
+                _ => None,
+            },
+        });
+    }
+    if let Some(reports) = m0 {
+        within.store.write(shared, &told(&key, &reports))?;
+    }
+    Ok(models)
+}
+
+fn told(key: &str, reports: &[EvalReport]) -> Vec<u8> {
+    let evaluations = Evaluations { key: key.into(), reports: reports.to_vec() };
+    serde_json::to_vec_pretty(&evaluations).expect("string keys, and memory takes every byte")
+}
+
+/// Those of a file, if they are of the same tasks, or new ones.
+async fn evaluations<B: Backend>(
+    iteration: &mut Iteration<'_, '_, B>,
+    found: Option<Vec<u8>>,
+    model: usize,
+    options: &CompareOptions<'_>,
+    key: &str,
+) -> Result<Vec<EvalReport>> {
+    // One that cannot be read is another version's: it is made again.
+    let found = found.and_then(|bytes| serde_json::from_slice::<Evaluations>(&bytes).ok());
+    if let Some(found) = found.filter(|found| found.key == key) {
+        return Ok(found.reports);
+    }
+    let mut reports = Vec::new();
+    for task in options.tasks {
+        reports.push(iteration.evaluate(model, task, options.eval).await?);
+    }
+    Ok(reports)
+}
+
+#[cfg(test)]
+mod tests;
