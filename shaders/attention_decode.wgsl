@@ -1,10 +1,14 @@
-// Attention of tiles of one query (decoding), a workgroup per tile and query head: the context goes by in chunks. An
-// invocation first scores whole keys, then sums one column of the values over some keys.
+// Attention of tiles of one query (decoding), a workgroup per part of a tile's context and query head: the context goes
+// by in chunks. An invocation first scores whole keys, then sums one column of the values over some keys. Several parts
+// have rows of out and lse of their own, which attention_decode_join.wgsl joins.
 
 struct Parameters {
     tiles: u32,
     query_heads: u32,
     key_value_heads: u32,
+    parts: u32,
+    // Keys of a part.
+    part: u32,
 }
 
 // One query, which sees the first `visible` of its keys: the prefix's rows, then its own.
@@ -21,8 +25,8 @@ struct Tile {
 @group(0) @binding(1) var<storage, read> k: array<f32>;          // [rows, K * E]
 @group(0) @binding(2) var<storage, read> v: array<f32>;          // [rows, K * E]
 @group(0) @binding(3) var<storage, read> tiles: array<Tile>;     // [tiles]
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;  // [T, H * E]
-@group(0) @binding(5) var<storage, read_write> lse: array<f32>;  // [T, H]
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;  // [T, H * E] or [parts, tiles, H * E]
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;  // [T, H] or [parts, tiles, H]
 @group(0) @binding(6) var<uniform> parameters: Parameters;
 
 // Width of a head, at most 256.
@@ -49,10 +53,11 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let number = group.x + group.y * groups.x;
-    if number >= parameters.tiles {
+    if number >= parameters.tiles * parameters.parts {
         return;
     }
-    let tile = tiles[number];
+    let part = number / parameters.tiles;
+    let tile = tiles[number % parameters.tiles];
     let head = group.z;
     let kv_width = parameters.key_value_heads * E;
     let kv_head = head * parameters.key_value_heads / parameters.query_heads * E;
@@ -67,8 +72,9 @@ fn main(
     // Each of an invocation's own keys and strip.
     var sum = 0.0;
     var total = 0.0;
-    for (var start = 0u; start < tile.visible; start += CHUNK) {
-        let len = min(CHUNK, tile.visible - start);
+    let end = min((part + 1u) * parameters.part, tile.visible);
+    for (var start = part * parameters.part; start < end; start += CHUNK) {
+        let len = min(CHUNK, end - start);
         workgroupBarrier();
         var highest = LOWEST;
         for (var key = local; key < len; key += 256u) {
@@ -115,13 +121,16 @@ fn main(
         }
     }
     workgroupBarrier();
+    let to = select(number, tile.query_start, parameters.parts == 1u) * parameters.query_heads + head;
+    sum = partial_sum[0];
     if local < E {
         for (var i = 1u; i < STRIPS; i++) {
             total += partial[local + i * E];
         }
-        out[query * E + local] = total / partial_sum[0];
+        // A part may begin behind the last key of a tile.
+        out[to * E + local] = select(0.0, total / sum, sum > 0.0);
     }
     if local == 0u {
-        lse[query] = maximum + log(partial_sum[0]);
+        lse[to] = select(LOWEST, maximum + log(sum), sum > 0.0);
     }
 }

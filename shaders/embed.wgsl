@@ -1,9 +1,11 @@
-// out[t] = table[ids[t]], four columns an invocation. Needs a file of lib/ in front of it: the table is its `weight`.
+// out[t] = table[ids[t]], four columns an invocation, where the table's rows that are bound hold it. Needs a file of lib/ in front of it: the table is its `weight`.
 
 struct Parameters {
     rows: u32,
     width: u32,
     stride: u32,
+    first: u32,                 // rows of the table that are bound
+    count: u32,
 }
 
 @group(0) @binding(1) var<storage, read> ids: array<u32>;            // [T]
@@ -23,7 +25,11 @@ fn main(
     if row >= parameters.rows {
         return;
     }
-    let values = weight_at(ids[row], column, parameters.stride);
+    let id = ids[row] - parameters.first;
+    if id >= parameters.count {
+        return;
+    }
+    let values = weight_at(id, column, parameters.stride);
     for (var i = 0u; i < 4u && column + i < parameters.width; i++) {
         out[row * parameters.width + column + i] = values[i];
     }

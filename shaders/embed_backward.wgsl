@@ -4,6 +4,8 @@
 struct Parameters {
     rows: u32,
     width: u32,
+    first: u32,                 // rows of the table that are bound
+    count: u32,
 }
 
 @group(0) @binding(0) var<storage, read> d_out: array<f32>;          // [T, D]
@@ -41,6 +43,9 @@ fn main(
         return;
     }
     let id = ids[token];
+    if id - parameters.first >= parameters.count {
+        return;
+    }
     for (var start = 0u; start < token; start += 256u) {
         if count(start, token, id, local) > 0u {
             return;
@@ -53,7 +58,7 @@ fn main(
         for (var i = 0u; i < 256u; i++) {
             if has_id[i] {
                 for (var column = local; column < parameters.width; column += 256u) {
-                    d_table[id * parameters.width + column] += d_out[(start + i) * parameters.width + column];
+                    d_table[(id - parameters.first) * parameters.width + column] += d_out[(start + i) * parameters.width + column];
                 }
             }
         }

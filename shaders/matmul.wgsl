@@ -1,6 +1,6 @@
 // out = alpha * x · weightᵀ, or out += it, over rows of the weight from `first` on. One workgroup a tile of 64 x 64;
 // invocation (i, j) of 16 x 16 has rows i, i + 16, .. and columns j, j + 16, .. of it.
-// Needs a file of lib/ in front of it: `weight`, and `weight_at`.
+// Needs files of lib/ in front of it: a weight's and x's.
 
 struct Parameters {
     rows: u32,
@@ -10,10 +10,11 @@ struct Parameters {
     first: u32,
     accumulate: u32,
     alpha: f32,
+    // How much of the sum one workgroup takes, a multiple of 32; the z-th writes the z-th of several outs.
+    part: u32,
 }
 
-@group(0) @binding(1) var<storage, read> x: array<f32>;              // [T, D_in]
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;      // [T, D_out]
+@group(0) @binding(2) var<storage, read_write> out: array<f32>;      // [parts, T, D_out]
 @group(0) @binding(3) var<uniform> parameters: Parameters;
 
 // 16 columns of 64 rows, by fours; the fifth four of a row is padding against bank conflicts.
@@ -21,14 +22,11 @@ const ROW = 5u;
 var<workgroup> x_tile: array<vec4<f32>, 320>;
 var<workgroup> weight_tile: array<vec4<f32>, 320>;
 
-fn x_at(row: u32, column: u32) -> vec4<f32> {
-    var out = vec4(0.0);
+fn x_row_at(row: u32, column: u32) -> vec4<f32> {
     if row < parameters.rows {
-        for (var i = 0u; i < 4u && column + i < parameters.d_in; i++) {
-            out[i] = x[row * parameters.d_in + column + i];
-        }
+        return x_at(row, column, parameters.d_in);
     }
-    return out;
+    return vec4(0.0);
 }
 
 fn row_at(row: u32, column: u32) -> vec4<f32> {
@@ -43,11 +41,11 @@ fn step(sums: vec4<f32>, x: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
     return fma(vec4(x.w), w[3], fma(vec4(x.z), w[2], fma(vec4(x.y), w[1], fma(vec4(x.x), w[0], sums))));
 }
 
-fn store(row: u32, column: u32, sums: vec4<f32>) {
+fn store(part: u32, row: u32, column: u32, sums: vec4<f32>) {
     for (var j = 0u; j < 4u; j++) {
         let at = column + 16u * j;
         if row < parameters.rows && at < parameters.d_out {
-            let to = row * parameters.d_out + at;
+            let to = (part * parameters.rows + row) * parameters.d_out + at;
             let value = parameters.alpha * sums[j];
             if parameters.accumulate != 0u {
                 out[to] += value;
@@ -68,9 +66,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sums1 = vec4(0.0);
     var sums2 = vec4(0.0);
     var sums3 = vec4(0.0);
-    for (var k = 0u; k < parameters.d_in; k += 16u) {
+    let start = group.z * parameters.part;
+    for (var k = start; k < min(start + parameters.part, parameters.d_in); k += 16u) {
         let to = local / 4u * ROW + local % 4u;
-        x_tile[to] = x_at(row + local / 4u, k + local % 4u * 4u);
+        x_tile[to] = x_row_at(row + local / 4u, k + local % 4u * 4u);
         weight_tile[to] = row_at(column + local / 4u, k + local % 4u * 4u);
         workgroupBarrier();
         for (var four = 0u; four < 4u; four++) {
@@ -89,8 +88,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-    store(row + mine.x, column + mine.y, sums0);
-    store(row + mine.x + 16u, column + mine.y, sums1);
-    store(row + mine.x + 32u, column + mine.y, sums2);
-    store(row + mine.x + 48u, column + mine.y, sums3);
+    store(group.z, row + mine.x, column + mine.y, sums0);
+    store(group.z, row + mine.x + 16u, column + mine.y, sums1);
+    store(group.z, row + mine.x + 32u, column + mine.y, sums2);
+    store(group.z, row + mine.x + 48u, column + mine.y, sums3);
 }

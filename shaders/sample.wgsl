@@ -12,12 +12,18 @@ struct Parameters {
     top_k: u32,                 // 0 keeps all
     top_p: f32,                 // 1 keeps all
     min_p: f32,
+    penalty: f32,               // of repetition
+    reciprocal: f32,            // 1 / penalty, rounded by the host
 }
+
+// Whether `seen` is read, and the token drawn is added to it.
+override penalised: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> logits: array<f32>;         // [S, V]
 @group(0) @binding(1) var<storage, read> streams: array<u32>;        // [S, 4]
-@group(0) @binding(2) var<storage, read_write> out: array<u32>;      // [S]
-@group(0) @binding(3) var<uniform> parameters: Parameters;
+@group(0) @binding(2) var<storage, read_write> seen: array<u32>;     // [S, ceil(V / 32)]
+@group(0) @binding(3) var<storage, read_write> out: array<u32>;      // [S]
+@group(0) @binding(4) var<uniform> parameters: Parameters;
 
 const SMALLEST_NORMAL = 0x00800000u;
 const ONE = 0x3f800000u;
@@ -55,8 +61,28 @@ fn exp_core(x: f32) -> f32 {
     return select((1.0 + (r + r * r * q)) * two_to_n, 0.0, x < -87.33654);
 }
 
+// First word of the row in `seen`.
+var<private> seen_start: u32;
+
+// With the penalty of repetition: `penalise` of crates/core/src/sampling.rs.
+fn logit(start: u32, i: u32) -> f32 {
+    let plain = logits[start + i];
+    if penalised != 0u && (seen[seen_start + i / 32u] >> (i % 32u) & 1u) == 1u {
+        return plain * select(parameters.reciprocal, parameters.penalty, plain < 0.0);
+    }
+    return plain;
+}
+
+// By one invocation of the row.
+fn finish(row: u32, token: u32) {
+    out[row] = token;
+    if penalised != 0u {
+        seen[seen_start + token / 32u] |= 1u << (token % 32u);
+    }
+}
+
 fn weight(start: u32, i: u32, most: f32) -> f32 {
-    return exp_core((logits[start + i] - most) * parameters.inverse_temperature);
+    return exp_core((logit(start, i) - most) * parameters.inverse_temperature);
 }
 
 // High and low word of a product.
@@ -259,6 +285,7 @@ fn main(
         return;
     }
     let start = row * parameters.width;
+    seen_start = row * ((parameters.width + 31u) / 32u);
     if local == 0u {
         atomicStore(&largest, 0u);
         atomicStore(&smallest, parameters.width);
@@ -266,7 +293,7 @@ fn main(
     workgroupBarrier();
     var high = 0u;
     for (var i = local; i < parameters.width; i += 256u) {
-        high = max(high, key(logits[start + i]));
+        high = max(high, key(logit(start, i)));
     }
     atomicMax(&largest, high);
     workgroupBarrier();
@@ -277,7 +304,7 @@ fn main(
     // A NaN, an infinity or nothing but masked tokens: nothing to draw from.
     if most_key >= HIGHEST || most_key <= LOWEST {
         if local == 0u {
-            out[row] = 0u;
+            finish(row, 0u);
         }
         return;
     }
@@ -285,20 +312,20 @@ fn main(
     if parameters.inverse_temperature == 0.0 {
         var first = parameters.width;
         for (var i = local; i < parameters.width && first == parameters.width; i += 256u) {
-            if logits[start + i] == most {
+            if logit(start, i) == most {
                 first = i;
             }
         }
         atomicMin(&smallest, first);
         workgroupBarrier();
         if local == 0u {
-            out[row] = atomicLoad(&smallest);
+            finish(row, atomicLoad(&smallest));
         }
         return;
     }
     let keep = least_weight(start, most, local);
     let token = draw(start, most, keep, uniform_deviate(row), local);
     if local == 0u {
-        out[row] = token;
+        finish(row, token);
     }
 }

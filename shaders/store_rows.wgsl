@@ -1,8 +1,10 @@
-// out[rows[t]] = x[t], one number an invocation.
+// out[rows[t]] = x[t], one number an invocation, where the rows that are bound hold it.
 
 struct Parameters {
     rows: u32,
     width: u32,
+    first: u32,                 // rows of out that are bound
+    count: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;              // [T, width]
@@ -18,7 +20,11 @@ fn main(
 ) {
     let at = (group.x + group.y * groups.x) * 256u + local;
     let row = at / parameters.width;
-    if row < parameters.rows {
-        out[rows[row] * parameters.width + at % parameters.width] = x[at];
+    if row >= parameters.rows {
+        return;
+    }
+    let to = rows[row] - parameters.first;
+    if to < parameters.count {
+        out[to * parameters.width + at % parameters.width] = x[at];
     }
 }

@@ -6,6 +6,8 @@
 mod cli;
 /// `cream eval` against an independent implementation, and how it fails.
 mod eval;
+/// The program on a GPU, beside the CPU.
+mod gpu;
 /// `cream import`: every shape, every kind of mistake.
 mod import;
 /// `cream run` killed and taken up again.

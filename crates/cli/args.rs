@@ -12,15 +12,25 @@ use cream::{Encoder, Level, PairOptions, SampleOptions, TrainOptions};
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use crate::device::Device;
+use crate::memory::MemoryLimit;
+
 /// Flags of every verb.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Global {
-    /// Where to compute: auto takes the fastest device there is
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// Where to compute: auto takes the fastest real GPU, else the CPU; gpu:N one that `cream devices` lists
+    #[arg(long, global = true, value_name = "cpu|gpu|gpu:N|auto", default_value_t)]
     pub(crate) device: Device,
     /// Threads of the CPU [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
+    /// Most memory of the device to take, like 3GB; auto works in smaller pieces, with the same result up to rounding,
+    /// where all that the device has is too little
+    #[arg(long, global = true, value_name = "BYTES|auto")]
+    pub(crate) memory: Option<MemoryLimit>,
+    /// Say where memory goes
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
     /// No progress on stderr
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -34,14 +44,6 @@ impl Global {
             .build_global()
             .with_context(|| format!("--threads {threads}: cannot start the threads"))
     }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Device {
-    #[default]
-    Auto,
-    Cpu,
-    Gpu,
 }
 
 /// How floats are stored.
@@ -113,6 +115,9 @@ pub(crate) struct SampleFlags {
     /// Keep tokens with at least this share of the largest probability [default: 0]
     #[arg(long, value_name = "P")]
     pub(crate) min_p: Option<f32>,
+    /// Divide the positive logits of tokens that are there already, multiply the negative ones; 1 is off [default: 1]
+    #[arg(long, value_name = "PENALTY")]
+    pub(crate) repetition_penalty: Option<f32>,
     /// Sequences decoded at once; memory grows with it [default: 64]
     #[arg(long, value_name = "N")]
     pub(crate) slots: Option<usize>,
@@ -126,6 +131,7 @@ impl SampleFlags {
         set(&mut options.top_p, self.top_p);
         set(&mut options.top_k, self.top_k);
         set(&mut options.min_p, self.min_p);
+        set(&mut options.repetition_penalty, self.repetition_penalty);
         set(&mut options.slots, self.slots);
     }
 }

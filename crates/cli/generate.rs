@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
-use cream::core::Sampling;
 use cream::engine::{Backend, GenerateOptions, Message, Request};
 use cream::{Completions, SampleOptions, Turns};
 use pollster::block_on;
@@ -58,10 +57,9 @@ impl Job for Args {
         };
         let tokens = self.prompt.encoder(&loaded.text).prompt(ID, &turns)?;
         let request = Request { id: ID.to_owned(), prompt: tokens, completions: options.completions };
-        let SampleOptions { temperature, top_k, top_p, min_p, .. } = options;
         let settings = GenerateOptions {
             max_new_tokens: options.max_new_tokens,
-            sampling: Sampling { temperature, top_k, top_p, min_p },
+            sampling: options.sampling(),
             seed: self.seed,
             stop_tokens: loaded.text.stop_tokens().to_vec(),
             slots: options.slots,

@@ -1,12 +1,13 @@
 //! The program `cream`: reads flags, opens files, shows progress, and leaves the work to the libraries.
 //!
 //! One file a verb. What several verbs share: [`args`] (flags that become the libraries' options), [`device`], [`model`]
-//! and [`hub`] (model files), [`files`] (JSONL in and out), [`progress`], [`interrupt`]. There is no method and no maths here.
+//! and [`hub`] (model files), [`files`] (JSONL in and out), [`progress`], [`interrupt`], [`drivers`]. There is no method and no maths here.
 
 mod args;
 mod bench;
 mod device;
 mod devices;
+mod drivers;
 mod eval;
 mod export;
 mod files;
@@ -14,6 +15,7 @@ mod generate;
 mod hub;
 mod import;
 mod interrupt;
+mod memory;
 mod model;
 mod pair;
 mod progress;
@@ -66,6 +68,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    drivers::quieten();
     match work(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,6 +10,7 @@ use cream::engine::{Adapter, Backend, Checkpoint, Llama, LlamaConfig, Text, gguf
 
 use crate::args::{ModelArgs, PromptFlags};
 use crate::hub;
+use crate::memory::check_weights;
 
 /// The contents of a model's files.
 pub(crate) struct ModelFiles {
@@ -93,6 +94,7 @@ impl<B: Backend> Loaded<B> {
 pub(crate) fn load<B: Backend>(backend: &B, args: &ModelArgs, trainable: bool) -> Result<Loaded<B>> {
     let files = ModelFiles::open(&args.model)?;
     let (checkpoint, text) = files.parse()?;
+    check_weights(backend, &checkpoint, trainable)?;
     let model = Llama::new(backend.clone(), &checkpoint, trainable)?;
     let mut fingerprint = files.fingerprint();
     let mut adapter = None;

@@ -11,7 +11,12 @@ use crate::args::Global;
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
 /// Progress of one verb.
-pub(crate) enum Shown {
+pub(crate) struct Shown {
+    form: Form,
+    verbose: bool,
+}
+
+enum Form {
     Quiet,
     Bar { bar: ProgressBar, stage: Option<Stage> },
     Lines { stage: Option<Stage>, last: Instant },
@@ -27,14 +32,15 @@ pub(crate) struct Stage {
 
 impl Shown {
     pub(crate) fn new(global: &Global) -> Self {
-        if global.quiet {
-            Shown::Quiet
+        let form = if global.quiet {
+            Form::Quiet
         } else if io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg}").expect("a constant");
-            Shown::Bar { bar: ProgressBar::hidden().with_style(style), stage: None }
+            Form::Bar { bar: ProgressBar::hidden().with_style(style), stage: None }
         } else {
-            Shown::Lines { stage: None, last: Instant::now() }
-        }
+            Form::Lines { stage: None, last: Instant::now() }
+        };
+        Shown { form, verbose: global.verbose }
     }
 }
 
@@ -72,9 +78,9 @@ impl Stage {
 
 impl Progress for Shown {
     fn update(&mut self, update: &Update<'_>) -> cream::Result<()> {
-        match self {
-            Shown::Quiet => {}
-            Shown::Bar { bar, stage } => {
+        match &mut self.form {
+            Form::Quiet => {}
+            Form::Bar { bar, stage } => {
                 let (stage, new) = Stage::of(stage, update);
                 if new {
                     *bar = ProgressBar::new(update.total as u64).with_style(bar.style());
@@ -86,7 +92,7 @@ impl Progress for Shown {
                     bar.finish();
                 }
             }
-            Shown::Lines { stage, last } => {
+            Form::Lines { stage, last } => {
                 let (stage, new) = Stage::of(stage, update);
                 if new || update.done == update.total || last.elapsed() >= BETWEEN_LINES {
                     *last = Instant::now();
@@ -99,10 +105,16 @@ impl Progress for Shown {
     }
 
     fn log(&mut self, line: &str) {
-        match self {
-            Shown::Quiet => {}
-            Shown::Bar { bar, .. } => bar.suspend(|| eprintln!("{line}")),
-            Shown::Lines { .. } => eprintln!("{line}"),
+        match &mut self.form {
+            Form::Quiet => {}
+            Form::Bar { bar, .. } => bar.suspend(|| eprintln!("{line}")),
+            Form::Lines { .. } => eprintln!("{line}"),
+        }
+    }
+
+    fn detail(&mut self, line: &str) {
+        if self.verbose {
+            self.log(line);
         }
     }
 }

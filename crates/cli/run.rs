@@ -12,6 +12,7 @@ use crate::args::{Global, LoraFlags, PairFlags, PromptFlags, SampleFlags, TrainF
 use crate::device::Job;
 use crate::files::{read_rows, say};
 use crate::interrupt;
+use crate::memory::check_weights;
 use crate::model::ModelFiles;
 use crate::progress::Shown;
 
@@ -119,7 +120,11 @@ impl Job for Args {
                 (None, Some(files)) => Ok(files),
                 (None, None) => ModelFiles::open(&self.model),
             };
-            let load = |files: ModelFiles| Ok(Llama::new(backend.clone(), &files.parse()?.0, trainable)?);
+            let load = |files: ModelFiles| {
+                let (checkpoint, _) = files.parse()?;
+                check_weights(&backend, &checkpoint, trainable)?;
+                Ok(Llama::new(backend.clone(), &checkpoint, trainable)?)
+            };
             files.and_then(load).map_err(|error| cream::Error::Caller(error.into()))
         };
         let inputs = RunInputs {

@@ -1,11 +1,10 @@
 // weight: bfloat16, two a word; rows padded with zeros to `stride`, a multiple of 4.
 
-@group(0) @binding(0) var<storage, read> weight: array<u32>;         // [rows, stride / 2]
+@group(0) @binding(0) var<storage, read> weight: array<vec2<u32>>;   // [rows, stride / 4]
 
 // Columns `column` to `column + 3`; `column` is a multiple of 4.
 fn weight_at(row: u32, column: u32, stride: u32) -> vec4<f32> {
-    let word = (row * stride + column) / 2u;
-    let low = weight[word];
-    let high = weight[word + 1u];
-    return bitcast<vec4<f32>>(vec4(low << 16u, low & 0xffff0000u, high << 16u, high & 0xffff0000u));
+    let words = weight[(row * stride + column) / 4u];
+    let high = words & vec2(0xffff0000u);
+    return bitcast<vec4<f32>>(vec4(words.x << 16u, high.x, words.y << 16u, high.y));
 }

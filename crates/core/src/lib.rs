@@ -43,4 +43,4 @@ pub use logps::{completion_logps, implicit_reward, mean_logps};
 pub use loss::{Loss, PairLogps, PairLoss};
 pub use pairs::{Pair, choose_pair};
 pub use ranks::{Ties, ranks};
-pub use sampling::{Sampling, sample};
+pub use sampling::{Sampling, penalise, sample, seen_words};

@@ -34,11 +34,14 @@ pub struct Sampling {
     pub top_p: f32,
     /// Keeps the tokens with at least this share of the largest probability; 0 keeps all.
     pub min_p: f32,
+    /// Divides the positive logits of tokens that are there already and multiplies the negative ones; 1 does nothing.
+    /// Not [`sample`] but [`penalise`] does it, before.
+    pub repetition_penalty: f32,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.8, top_k: 0, top_p: 0.95, min_p: 0.0 }
+        Self { temperature: 0.8, top_k: 0, top_p: 0.95, min_p: 0.0, repetition_penalty: 1.0 }
     }
 }
 
@@ -48,7 +51,7 @@ impl Sampling {
     /// # Errors
     /// The first that does not.
     pub fn validate(&self) -> Result<(), Error> {
-        let Self { temperature, top_k: _, top_p, min_p } = *self;
+        let Self { temperature, top_k: _, top_p, min_p, repetition_penalty } = *self;
         let invalid = |field, value, expected| Err(Error::InvalidSampling { field, value, expected });
         // A subnormal temperature has no finite reciprocal.
         if !(temperature == 0.0 || temperature.is_normal() && temperature > 0.0) {
@@ -60,7 +63,30 @@ impl Sampling {
         if !(0.0..=1.0).contains(&min_p) {
             return invalid("min_p", min_p, "0 to 1");
         }
+        // Neither has one that overflows, which the logits are multiplied by.
+        if !(repetition_penalty.is_normal() && repetition_penalty > 0.0 && (1.0 / repetition_penalty).is_normal()) {
+            return invalid("repetition_penalty", repetition_penalty, "a positive finite number");
+        }
         Ok(())
+    }
+}
+
+/// Words of the set that [`penalise`] reads, for a vocabulary of so many tokens.
+pub const fn seen_words(vocabulary: usize) -> usize {
+    vocabulary.div_ceil(32)
+}
+
+/// Penalises repetition (CTRL, arXiv 1909.05858, as in Hugging Face's transformers): the logits of `seen` tokens, bit
+/// `i % 32` of word `i / 32` for token i, are divided by `penalty` where positive and multiplied by it where negative.
+/// Divided means multiplied by the reciprocal, which every device rounds alike.
+pub fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
+    let reciprocal = 1.0 / penalty;
+    for (logits, &word) in logits.chunks_mut(32).zip(seen) {
+        for (bit, logit) in logits.iter_mut().enumerate() {
+            if word >> bit & 1 == 1 {
+                *logit *= if *logit < 0.0 { penalty } else { reciprocal };
+            }
+        }
     }
 }
 
@@ -116,7 +142,7 @@ fn least_weight(weights: &[f32], sampling: &Sampling, candidates: &mut [f32]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tolerances::MASS;
+    use crate::tolerances::{MASS, PENALTY};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -172,7 +198,7 @@ mod tests {
             top_p in prop_oneof![Just(1.0f32), 0.01f32..1.0],
             min_p in prop_oneof![Just(0.0f32), 0.0f32..1.0],
         ) -> Sampling {
-            Sampling { temperature, top_k, top_p, min_p }
+            Sampling { temperature, top_k, top_p, min_p, repetition_penalty: 1.0 }
         }
     }
 
@@ -214,7 +240,8 @@ mod tests {
         frequencies.iter().map(|count| count / f64::from(draws)).collect()
     }
 
-    const ALL_TOKENS: Sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0 };
+    const ALL_TOKENS: Sampling =
+        Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
 
     #[test]
     fn by_hand() {
@@ -250,6 +277,30 @@ mod tests {
         let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
         assert_eq!(sample(&[1.0, 3.0, 2.0, 3.0], &greedy, 0.99, &mut [0.0; 8]), Ok(1));
         assert_eq!(sample(&[f32::NEG_INFINITY, -5.0], &greedy, 0.0, &mut [0.0; 4]), Ok(1));
+    }
+
+    proptest! {
+        /// RepetitionPenaltyLogitsProcessor of transformers: `torch.where(score < 0, score * penalty, score / penalty)`
+        /// of the scores gathered at the tokens so far, scattered back.
+        #[test]
+        fn repetition_is_penalised_as_in_transformers(
+            row in row(), tokens in prop::collection::vec(0usize..3000, 0..100), penalty in 0.1f32..5.0,
+        ) {
+            let tokens: Vec<usize> = tokens.into_iter().filter(|&token| token < row.len()).collect();
+            let mut seen = vec![0; seen_words(row.len())];
+            tokens.iter().for_each(|token| seen[token / 32] |= 1 << (token % 32));
+            let mut got = row.clone();
+            penalise(&mut got, &seen, penalty);
+            let mut expected: Vec<f64> = row.iter().map(|&logit| f64::from(logit)).collect();
+            for &token in &tokens {
+                let (score, penalty) = (f64::from(row[token]), f64::from(penalty));
+                expected[token] = if score < 0.0 { score * penalty } else { score / penalty };
+            }
+            for (got, expected) in got.into_iter().zip(expected) {
+                let close = (f64::from(got) - expected).abs() <= PENALTY * expected.abs();
+                prop_assert!(f64::from(got) == expected || close, "{} and {}", got, expected);
+            }
+        }
     }
 
     #[test]
@@ -297,6 +348,10 @@ mod tests {
             ("min_p", Sampling { min_p: -0.1, ..options }),
             ("min_p", Sampling { min_p: 1.1, ..options }),
             ("min_p", Sampling { min_p: f32::NAN, ..options }),
+            ("repetition_penalty", Sampling { repetition_penalty: 0.0, ..options }),
+            ("repetition_penalty", Sampling { repetition_penalty: -1.0, ..options }),
+            ("repetition_penalty", Sampling { repetition_penalty: f32::INFINITY, ..options }),
+            ("repetition_penalty", Sampling { repetition_penalty: f32::NAN, ..options }),
         ] {
             let error = sample(&[0.0], &bad, 0.5, &mut [0.0; 2]);
             assert!(matches!(error, Err(Error::InvalidSampling { field: f, .. }) if f == field), "{bad:?}");

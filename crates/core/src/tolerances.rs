@@ -29,3 +29,6 @@ pub(crate) const GOLDEN: f64 = 1e-12;
 
 /// Golden DPO numbers from token log-probs that were rounded to f32 on the way in, absolute.
 pub(crate) const GOLDEN_F32: f64 = 1e-6;
+
+/// A penalised logit against transformers' quotient, relative: the reciprocal's rounding and the product's.
+pub(crate) const PENALTY: f64 = 1.5e-7;

@@ -215,6 +215,7 @@ mod tests {
             ("[sample]\ncompletions = 1", "sample.completions: 1, expected at least 2, to be ranked"),
             ("[sample]\ntemperature = 0", "sample.temperature: 0, expected more than 0"),
             ("[sample]\ntop_p = 1.5", "top_p is 1.5, expected more than 0 and at most 1"),
+            ("[sample]\nrepetition_penalty = 0", "repetition_penalty is 0, expected a positive finite number"),
             ("[score]\nchunk_size = 0", "score.chunk_size: 0, expected at least 1"),
             ("[pair]\nmin_margin = -1", "pair.min_margin: -1, expected 0 or a positive number"),
             ("[train]\nlearning_rate = 0", "train.learning_rate: 0, expected a positive number"),

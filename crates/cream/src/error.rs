@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::progress::Stage;
+
 /// The library's one error. Every message names the thing, its value and what was expected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -61,6 +63,28 @@ pub enum Error {
         /// The norm.
         value: f32,
     },
+    /// A stage needs more memory than its device has.
+    #[error("{stage}: {needed} bytes of memory are needed and {budget} may be taken; {advice}")]
+    Memory {
+        /// The stage.
+        stage: Stage,
+        /// In bytes, as planned before anything was taken.
+        needed: u64,
+        /// In bytes: the device's memory, or as much as the caller lets the work take.
+        budget: u64,
+        /// Flags that help.
+        advice: String,
+    },
+    /// The device failed while a stage worked on it. What it had saved is intact.
+    #[error(
+        "{stage}: {source}; the same command takes the work up where it was saved, with --memory auto in less memory"
+    )]
+    Device {
+        /// The stage.
+        stage: Stage,
+        /// What the device said.
+        source: cream_engine::Error,
+    },
     /// The file system refused.
     #[error("{path}: cannot {action}: {source}")]
     Io {
@@ -86,6 +110,14 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Says of a failed device which stage can be taken up.
+    pub(crate) fn of_stage(self, stage: Stage) -> Self {
+        match self {
+            Error::Engine(source @ cream_engine::Error::Device { .. }) => Error::Device { stage, source },
+            other => other,
+        }
+    }
+
     pub(crate) fn file(file: &str, problem: impl fmt::Display) -> Self {
         Error::File { file: file.into(), problem: problem.to_string() }
     }

@@ -7,6 +7,7 @@
 //! does), draws no progress bars and starts no threads. It builds for wasm32-unknown-unknown, where a [`Memory`] takes the
 //! place of a [`Directory`]; the functions are async because a browser cannot wait, and native callers block on them.
 
+mod budget;
 mod chunks;
 mod config;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,8 +1,11 @@
 //! Which groups go through the model together.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
-use cream_engine::Group;
+use cream_engine::{Batch, Group};
+
+use crate::error::Result;
 
 /// Cuts `groups`, in order, into ranges of at most `batch_tokens` rows; a group with more stands alone.
 pub(crate) fn pack(groups: &[Group], batch_tokens: usize) -> Vec<Range<usize>> {
@@ -18,6 +21,25 @@ pub(crate) fn pack(groups: &[Group], batch_tokens: usize) -> Vec<Range<usize>> {
         ranges.push(start..groups.len());
     }
     ranges
+}
+
+/// Of batches of groups in any order, one that is at least as large as the largest of [`pack`]: the longest groups
+/// together.
+///
+/// # Errors
+/// Those of [`Batch::new`].
+pub(crate) fn largest_batch(groups: &[Group], batch_tokens: usize, vocab_size: usize) -> Result<Batch> {
+    let mut longest: Vec<&Group> = groups.iter().collect();
+    longest.sort_by_key(|group| Reverse(group.rows()));
+    let (mut rows, mut taken) = (0, Vec::new());
+    for group in longest {
+        rows += group.rows();
+        if rows > batch_tokens && !taken.is_empty() {
+            break;
+        }
+        taken.push(group.clone());
+    }
+    Ok(Batch::new(&taken, vocab_size)?)
 }
 
 #[cfg(test)]

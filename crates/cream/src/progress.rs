@@ -67,6 +67,9 @@ pub trait Progress {
 
     /// A line worth reading: what is skipped, what rule is used.
     fn log(&mut self, line: &str);
+
+    /// Lines for those who want to know more: where memory goes.
+    fn detail(&mut self, _: &str) {}
 }
 
 /// Says nothing.

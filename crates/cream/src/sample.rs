@@ -1,9 +1,10 @@
 //! Step 1: N completions of every prompt, drawn from a model.
 
 use cream_core::Sampling;
-use cream_engine::{Backend, GenerateOptions, Request};
+use cream_engine::{Backend, GenerateOptions, MemoryPlan, Request};
 use serde::{Deserialize, Serialize};
 
+use crate::budget::{fitting, halved};
 use crate::chunks::by_chunks;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
@@ -29,6 +30,9 @@ pub struct SampleOptions {
     pub top_p: f32,
     /// Keeps tokens with at least this share of the largest probability; 0 keeps all.
     pub min_p: f32,
+    /// Divides the positive logits of tokens that prompt and completion have already, multiplies the negative ones; 1 does
+    /// nothing.
+    pub repetition_penalty: f32,
     /// Completions decoded at once.
     pub slots: usize,
     /// Prompts worked on and saved together: what a killed call can lose.
@@ -37,9 +41,18 @@ pub struct SampleOptions {
 
 impl Default for SampleOptions {
     fn default() -> Self {
-        let Sampling { temperature, top_k, top_p, min_p } = Sampling::default();
-        let (completions, max_new_tokens, slots, chunk_size) = (5, 768, 64, 32);
-        SampleOptions { completions, max_new_tokens, temperature, top_k, top_p, min_p, slots, chunk_size }
+        let Sampling { temperature, top_k, top_p, min_p, repetition_penalty } = Sampling::default();
+        SampleOptions {
+            completions: 5,
+            max_new_tokens: 768,
+            temperature,
+            top_k,
+            top_p,
+            min_p,
+            repetition_penalty,
+            slots: 64,
+            chunk_size: 32,
+        }
     }
 }
 
@@ -62,9 +75,10 @@ impl SampleOptions {
         Ok(self.sampling().validate()?)
     }
 
-    fn sampling(&self) -> Sampling {
-        let Self { temperature, top_k, top_p, min_p, .. } = *self;
-        Sampling { temperature, top_k, top_p, min_p }
+    /// How a token is drawn.
+    pub fn sampling(&self) -> Sampling {
+        let Self { temperature, top_k, top_p, min_p, repetition_penalty, .. } = *self;
+        Sampling { temperature, top_k, top_p, min_p, repetition_penalty }
     }
 }
 
@@ -94,6 +108,14 @@ pub async fn sample<B: Backend>(
         stop_tokens: encoder.text.stop_tokens().to_vec(),
         slots: options.slots,
     };
+    let generate = fitting(
+        Stage::Sample,
+        policy.model.backend(),
+        halved(options.slots, 1).map(|slots| GenerateOptions { slots, ..generate.clone() }),
+        |generate| Ok(MemoryPlan::generate(policy.model, policy.adapter, &requests, generate)?),
+        |generate| format!("--slots {}", generate.slots),
+        progress,
+    )?;
     let settings = format!("sample {options:?} {seed} {}", encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(prompts)]);
     let (file, mut tokens) = (output.name, 0);
@@ -129,6 +151,7 @@ pub async fn sample<B: Backend>(
         Ok(prompts[first..].iter().zip(texts).map(row).collect())
     })
     .await
+    .map_err(|error| error.of_stage(Stage::Sample))
 }
 
 /// All prompts as tokens, so that one too long is found before hours of work.

@@ -1,14 +1,15 @@
 //! Step 2: log-probs of completions under a model.
 
 use cream_core::completion_logps;
-use cream_engine::{Backend, Batch, Group};
+use cream_engine::{Backend, Batch, Group, MemoryPlan};
 use serde::{Deserialize, Serialize};
 
+use crate::budget::{fewer_tokens, fitting};
 use crate::chunks::by_chunks;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
-use crate::pack::pack;
+use crate::pack::{largest_batch, pack};
 use crate::policy::Policy;
 use crate::progress::{Progress, Stage, Update};
 use crate::rows::{Completions, Scores};
@@ -63,6 +64,8 @@ pub async fn score<B: Backend>(
     options.validate()?;
     let settings = format!("score {options:?} {}", policy.encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(rows)]);
+    let groups = rows.iter().map(|row| group(policy, row)).collect::<Result<Vec<_>>>()?;
+    let batch_tokens = fitting_tokens(policy, &groups, options.batch_tokens, progress)?;
     let (file, mut tokens) = (output.name, 0);
     by_chunks(output, &key, rows, options.chunk_size, async |first, chunk: &[Completions]| {
         let mut told = |done, tokens| {
@@ -70,9 +73,9 @@ pub async fn score<B: Backend>(
             progress.update(&Update { stage: Stage::Score, output: file, done, total, tokens, metrics: None })
         };
         told(first, tokens)?;
-        let groups = chunk.iter().map(|row| group(policy, row)).collect::<Result<Vec<_>>>()?;
+        let groups = &groups[first..first + chunk.len()];
         let ids: Vec<&str> = chunk.iter().map(|row| row.id.as_str()).collect();
-        let logps = group_logps(policy, &ids, &groups, options.batch_tokens, |done, rows| {
+        let logps = group_logps(policy, &ids, groups, batch_tokens, |done, rows| {
             tokens += rows;
             told(first + done, tokens)
         });
@@ -80,9 +83,10 @@ pub async fn score<B: Backend>(
             let Completions { id, prompt, completions } = row.clone();
             Scores { id, prompt, completions, logps, tokens: group.completions.iter().map(Vec::len).collect() }
         };
-        Ok(chunk.iter().zip(&groups).zip(logps.await?).map(scored).collect())
+        Ok(chunk.iter().zip(groups).zip(logps.await?).map(scored).collect())
     })
     .await
+    .map_err(|error| error.of_stage(Stage::Score))
 }
 
 fn group<B: Backend>(policy: Policy<'_, B>, row: &Completions) -> Result<Group> {
@@ -91,6 +95,26 @@ fn group<B: Backend>(policy: Policy<'_, B>, row: &Completions) -> Result<Group> 
         prompt: policy.encoder.prompt(&row.id, &row.prompt)?,
         completions: row.completions.iter().map(completion).collect::<Result<_>>()?,
     })
+}
+
+/// `batch_tokens`, or as many fewer as the device's memory takes.
+pub(crate) fn fitting_tokens<B: Backend>(
+    policy: Policy<'_, B>,
+    groups: &[Group],
+    batch_tokens: usize,
+    progress: &mut dyn Progress,
+) -> Result<usize> {
+    fitting(
+        Stage::Score,
+        policy.model.backend(),
+        fewer_tokens(batch_tokens),
+        |&batch_tokens| {
+            let batch = largest_batch(groups, batch_tokens, policy.model.config().vocab_size)?;
+            Ok(MemoryPlan::score(policy.model, policy.adapter, &batch)?)
+        },
+        |batch_tokens| format!("--batch-tokens {batch_tokens}"),
+        progress,
+    )
 }
 
 /// Log-probs of all completions, group by group, nats; `ids` name the groups in errors. `told` hears after every

@@ -5,12 +5,13 @@ mod order;
 mod preference;
 mod sft;
 
-use cream_engine::{Adapter, Backend, Batch, Group, Llama, Schedule, Trainer};
+use cream_engine::{Adapter, Backend, Batch, Group, Llama, MemoryPlan, Schedule, Trainer};
 use serde::{Deserialize, Serialize};
 
+use crate::budget::{fewer_tokens, fitting};
 use crate::error::{Error, Result};
 use crate::jsonl::to_jsonl;
-use crate::pack::pack;
+use crate::pack::{largest_batch, pack};
 use crate::policy::Encoder;
 use crate::progress::{Progress, Stage, Update};
 use crate::rows::{MetricsRow, PreferenceMetrics};
@@ -145,7 +146,21 @@ async fn fit<B: Backend, O: Objective>(
         warmup_ratio: options.warmup_ratio,
         total_steps: steps.len() as u32 + 1,
     };
-    let mut trainer = Trainer::new(model, adapter.as_deref(), options.adamw, options.recompute);
+    // What is chosen here is not recorded: the weights depend on it by rounding alone, and another device may choose anew.
+    let smaller = fewer_tokens(options.batch_tokens).map(|tokens| (true, tokens));
+    let asked = (options.recompute, options.batch_tokens);
+    let (recompute, batch_tokens) = fitting(
+        O::STAGE,
+        model.backend(),
+        std::iter::once(asked).chain(smaller),
+        |&(recompute, batch_tokens)| {
+            let batch = largest_batch(groups, batch_tokens, model.config().vocab_size)?;
+            Ok(MemoryPlan::train(model, adapter.as_deref(), &batch, recompute)?)
+        },
+        |(_, batch_tokens)| format!("--recompute --batch-tokens {batch_tokens}"),
+        progress,
+    )?;
+    let mut trainer = Trainer::new(model, adapter.as_deref(), options.adamw, recompute);
     if let Some(saved) = take_up(store, folder, record)? {
         trainer.restore(model, adapter.as_deref_mut(), &saved)?;
     }
@@ -162,7 +177,7 @@ async fn fit<B: Backend, O: Objective>(
     let mut tokens = 0;
     for (index, members) in steps.iter().enumerate().skip(start) {
         let (loss, preference) =
-            accumulate(&mut trainer, model, adapter.as_deref(), objective, members, options.batch_tokens).await?;
+            accumulate(&mut trainer, model, adapter.as_deref(), objective, members, batch_tokens).await?;
         let learning_rate = schedule.at(index as u32 + 1);
         let grad_norm = trainer.update(model, adapter.as_deref_mut(), learning_rate).await?;
         let step = index + 1;

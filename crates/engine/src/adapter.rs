@@ -227,6 +227,12 @@ impl<B: Backend> Adapter<B> {
         Ok((config, weights))
     }
 
+    /// One of the same shape with arbitrary factors, on another backend.
+    pub(crate) fn unwritten<C: Backend>(&self, backend: &C, model: &LlamaConfig) -> Adapter<C> {
+        let factor = |_: &str, [rows, cols]: [usize; 2], _| Ok(backend.buffer(rows * cols));
+        Adapter::build(model, self.config.clone(), factor).expect("no factor fails")
+    }
+
     /// A copy that can be trained apart from this one.
     pub fn duplicate(&self, backend: &B) -> Self {
         let copy = |m: &Matrix<B>| m.duplicate(backend);

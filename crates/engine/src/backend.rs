@@ -12,6 +12,7 @@ use cream_core::Sampling;
 
 use crate::error::Result;
 use crate::matrix::{Lora, Matrix};
+use crate::memory::{Budget, Meter};
 use crate::tensor::Tensor;
 
 /// Rows of queries that see the same keys: a prompt, a completion, or one decoding slot.
@@ -113,6 +114,11 @@ pub trait Backend: Clone + std::fmt::Debug {
     /// Decoding steps worth queueing before tokens are read back.
     fn steps_per_read(&self) -> usize;
 
+    /// Bytes that its buffers hold.
+    fn meter(&self) -> &Meter;
+    /// How much of its memory a caller may take; see [`MemoryPlan`](crate::MemoryPlan).
+    fn budget(&self) -> Budget;
+
     /// A buffer of `len` numbers with arbitrary contents.
     fn buffer(&self, len: usize) -> Self::Buffer;
     /// A buffer of `len` zeros.
@@ -121,6 +127,8 @@ pub trait Backend: Clone + std::fmt::Debug {
     fn upload(&self, data: &[f32]) -> Self::Buffer;
     /// How many numbers a buffer holds.
     fn len(&self, buffer: &Self::Buffer) -> usize;
+    /// How many bytes a stored matrix takes.
+    fn packed_bytes(&self, packed: &Self::Packed) -> u64;
     /// A copy of `source`.
     fn duplicate(&self, source: &Self::Buffer) -> Self::Buffer;
     /// Token ids, rows or positions.
@@ -244,13 +252,16 @@ pub trait Backend: Clone + std::fmt::Debug {
         d_head: Option<&mut Self::Buffer>,
     );
 
-    /// Draws one token a row: logits `[S, V]`; streams `[S, 4]`, the Philox counters; out `[S]`.
+    /// Draws one token a row: logits `[S, V]`; streams `[S, 4]`, the Philox counters; out `[S]`. With `seen`, the
+    /// tokens of each row so far as `[S, ceil(V / 32)]` words of bits, repetition is penalised, and the token drawn is
+    /// added to them.
     fn sample(
         &self,
         logits: &Self::Buffer,
         sampling: &Sampling,
         seed: u64,
         streams: &Self::Indices,
+        seen: Option<&mut Self::Indices>,
         out: &mut Self::Indices,
     );
 

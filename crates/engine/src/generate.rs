@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use cream_core::Sampling;
 use cream_core::philox::{Stream, prompt_hash};
+use cream_core::{Sampling, seen_words};
 
 use crate::adapter::Adapter;
 use crate::backend::{Backend, Segment};
@@ -116,6 +116,25 @@ impl<B: Backend> Llama<B> {
             }
             generation.decode(&mut finished).await?;
         }
+    }
+
+    /// The passes of [`Llama::generate`] up to the first tokens read; returns the bytes of the cache.
+    pub(crate) async fn first_steps(
+        &self,
+        adapter: Option<&Adapter<B>>,
+        requests: &[Request],
+        options: &GenerateOptions,
+    ) -> Result<u64> {
+        self.check(requests, options)?;
+        if options.max_new_tokens == 0 || requests.is_empty() {
+            return Ok(0);
+        }
+        let before = self.backend().meter().held();
+        let mut generation = Generation::new(self, adapter, requests, options);
+        let cache = self.backend().meter().held() - before;
+        generation.refill(&mut |_| {}).await?;
+        generation.decode(&mut |_| {}).await?;
+        Ok(cache)
     }
 
     fn check(&self, requests: &[Request], options: &GenerateOptions) -> Result<()> {
@@ -237,7 +256,9 @@ impl<'a, B: Backend> Generation<'a, B> {
                 drawn.push(Active { request, completion, region, tokens: Vec::new() });
             }
         }
-        let first = self.step(&backend.indices(&tokens), &positions, &segments, &at, Some(&head_rows), &streams);
+        let mut seen = self.seen(drawn.iter());
+        let tokens = backend.indices(&tokens);
+        let first = self.step(&tokens, &positions, &segments, &at, Some(&head_rows), &streams, seen.as_mut());
         let first = backend.read_indices(&first).await?;
         for (mut active, token) in drawn.into_iter().zip(first) {
             match self.push(&mut active, token) {
@@ -248,7 +269,25 @@ impl<'a, B: Backend> Generation<'a, B> {
         Ok(())
     }
 
+    /// The tokens of prompt and completion so far, as [`Backend::sample`] takes them; none where nothing is penalised.
+    fn seen<'s>(&self, completions: impl Iterator<Item = &'s Active>) -> Option<B::Indices> {
+        if self.options.sampling.repetition_penalty == 1.0 {
+            return None;
+        }
+        let words = seen_words(self.model.config().vocab_size);
+        let mut seen = Vec::new();
+        for active in completions {
+            let start = seen.len();
+            seen.resize(start + words, 0u32);
+            for token in self.requests[active.request].prompt.iter().chain(&active.tokens) {
+                seen[start + *token as usize / 32] |= 1 << (token % 32);
+            }
+        }
+        Some(self.model.backend().indices(&seen))
+    }
+
     /// One token for every row of `head_rows`, or for every row.
+    #[allow(clippy::too_many_arguments, reason = "what lies on the device, and what does not yet")]
     fn step(
         &mut self,
         tokens: &B::Indices,
@@ -257,6 +296,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         at: &[u32],
         head_rows: Option<&[u32]>,
         streams: &[u32],
+        seen: Option<&mut B::Indices>,
     ) -> B::Indices {
         let (model, backend) = (self.model, self.model.backend());
         let rows = Rows { positions: backend.indices(positions), plan: backend.plan(segments), count: positions.len() };
@@ -279,7 +319,8 @@ impl<'a, B: Backend> Generation<'a, B> {
         let mut logits = backend.buffer(drawn * head.rows());
         backend.matmul(&normed, head, 1.0, false, &mut logits);
         let mut out = backend.indices(&vec![0; drawn]);
-        backend.sample(&logits, &self.options.sampling, self.options.seed, &backend.indices(streams), &mut out);
+        let GenerateOptions { sampling, seed, .. } = self.options;
+        backend.sample(&logits, sampling, *seed, &backend.indices(streams), seen, &mut out);
         out
     }
 
@@ -290,6 +331,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         let last = |slot: &Active| slot.tokens[slot.tokens.len() - 1];
         let tokens: Vec<u32> = active.iter().filter_map(|&i| self.slots[i].as_ref().map(last)).collect();
         let first = backend.indices(&tokens);
+        let mut seen = self.seen(active.iter().filter_map(|&i| self.slots[i].as_ref()));
         let mut history: Vec<B::Indices> = Vec::with_capacity(self.steps_per_read);
         for ahead in 0..self.steps_per_read {
             let (mut positions, mut segments, mut at, mut streams) = (vec![], vec![], vec![], vec![]);
@@ -313,7 +355,7 @@ impl<'a, B: Backend> Generation<'a, B> {
                 streams.extend(self.stream(id, slot.completion, own_past + 1));
             }
             let tokens = history.last().unwrap_or(&first);
-            let drawn = self.step(tokens, &positions, &segments, &at, None, &streams);
+            let drawn = self.step(tokens, &positions, &segments, &at, None, &streams, seen.as_mut());
             history.push(drawn);
         }
         for drawn in &history {

@@ -25,6 +25,7 @@ pub mod gpu;
 pub mod hf;
 mod llama;
 mod matrix;
+mod memory;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use error::{Error, Result};
 pub use generate::{GenerateOptions, Generated, Request};
 pub use llama::Llama;
 pub use matrix::{Lora, Matrix, MatrixData};
+pub use memory::{Budget, MemoryPlan, Meter};
 pub use tensor::{Dtype, Tensor};
 pub use text::{Message, Text};
 pub use train::{Schedule, Trainer};

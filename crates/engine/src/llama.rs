@@ -132,6 +132,38 @@ impl<B: Backend> Llama<B> {
         })
     }
 
+    /// A model of this shape with arbitrary weights in f32.
+    pub(crate) fn unwritten(backend: B, config: &LlamaConfig) -> Self {
+        let matrix = |[rows, cols]: [usize; 2]| Matrix::dense(backend.buffer(rows * cols), rows, cols);
+        let vector = || backend.buffer(config.hidden_size);
+        let table = [config.vocab_size, config.hidden_size];
+        let block = |_| Block {
+            attention_norm: vector(),
+            mlp_norm: vector(),
+            linears: Linear::ALL.map(|linear| matrix(linear.shape(config))),
+        };
+        Llama {
+            embedding: matrix(table),
+            blocks: (0..config.num_hidden_layers).map(block).collect(),
+            norm: vector(),
+            head: (!config.tie_word_embeddings).then(|| matrix(table)),
+            frequencies: backend.buffer(config.head_dim / 2),
+            config: config.clone(),
+            backend,
+        }
+    }
+
+    /// Bytes that its weights take.
+    pub(crate) fn bytes(&self) -> u64 {
+        let matrix = |matrix: &Matrix<B>| match matrix.data() {
+            MatrixData::Dense(buffer) => 4 * self.backend.len(buffer) as u64,
+            MatrixData::Packed(packed) => self.backend.packed_bytes(packed),
+        };
+        let norms = (4 * self.config.hidden_size * (2 * self.blocks.len() + 1)) as u64;
+        let linears = self.blocks.iter().flat_map(|block| &block.linears);
+        norms + linears.chain([&self.embedding]).chain(&self.head).map(matrix).sum::<u64>()
+    }
+
     /// A model with random weights (normal, standard deviation 0.02), for benches: only its shape means anything.
     ///
     /// # Errors

@@ -1,3 +1,6 @@
+#[cfg(feature = "gpu")]
+mod lost;
+
 use cream_engine::Cpu;
 use pollster::block_on;
 
@@ -11,7 +14,7 @@ use crate::testing::{Log, Mortal, files, model, prompts, supervised, text};
 use crate::train::TrainOptions;
 
 /// Small enough to run a hundred times: 4 prompts of 3 completions, two to a chunk, two steps a round.
-fn config(tuning: Tuning) -> RunConfig {
+pub(super) fn config(tuning: Tuning) -> RunConfig {
     let train = TrainOptions {
         learning_rate: Some(if tuning == Tuning::Lora { 1e-2 } else { 1e-4 }),
         batch_size: 3,

@@ -90,5 +90,7 @@ pub async fn train<B: Backend>(
     let rows = fingerprint([to_jsonl(pairs).as_slice()]);
     let options = options.resolved(Stage::Train, trainee.adapter.is_some());
     let record = Record::of(&trainee, Stage::Train, &options, seed, Some(beta), &rows);
-    fit(trainee, &objective, &options, seed, &record, output, progress).await
+    fit(trainee, &objective, &options, seed, &record, output, progress)
+        .await
+        .map_err(|error| error.of_stage(Stage::Train))
 }

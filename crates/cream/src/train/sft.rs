@@ -63,5 +63,7 @@ pub async fn sft<B: Backend>(
     let rows = fingerprint([to_jsonl(rows).as_slice()]);
     let options = options.resolved(Stage::Sft, trainee.adapter.is_some());
     let record = Record::of(&trainee, Stage::Sft, &options, seed, None, &rows);
-    fit(trainee, &objective, &options, seed, &record, output, progress).await
+    fit(trainee, &objective, &options, seed, &record, output, progress)
+        .await
+        .map_err(|error| error.of_stage(Stage::Sft))
 }

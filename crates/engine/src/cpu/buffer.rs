@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::aligned::Aligned;
+use crate::memory::Meter;
 
 /// Most bytes kept for reuse.
 const KEPT_BYTES: usize = 512 << 20;
@@ -13,6 +14,7 @@ const KEPT_BYTES: usize = 512 << 20;
 /// Free vectors by capacity.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
+    pub(super) meter: Meter,
     free: Mutex<Free>,
 }
 
@@ -33,7 +35,9 @@ impl CpuBuffer {
     /// `len` numbers with arbitrary contents.
     pub(super) fn new(pool: &Arc<Pool>, len: usize) -> Self {
         let mut values = pool.take(len).unwrap_or_default();
+        let before = values.capacity();
         values.resize(len);
+        pool.meter.take(4 * (values.capacity() - before) as u64);
         CpuBuffer { values, pool: pool.clone() }
     }
 }
@@ -57,6 +61,8 @@ impl Pool {
         if capacity > 0 && free.bytes + bytes <= KEPT_BYTES {
             free.bytes += bytes;
             free.by_capacity.entry(capacity).or_default().push(values);
+        } else {
+            self.meter.give(bytes as u64);
         }
     }
 }

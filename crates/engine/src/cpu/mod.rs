@@ -26,6 +26,7 @@ use cream_core::Sampling;
 use crate::backend::{AdamW, Backend, Heads, Parameter, Segment};
 use crate::error::Result;
 use crate::matrix::{Matrix, MatrixData};
+use crate::memory::{Budget, Meter};
 use crate::tensor::{Dtype, Tensor};
 use aligned::Aligned;
 pub use buffer::CpuBuffer;
@@ -39,6 +40,7 @@ use product::Weight;
 #[derive(Debug, Clone, Default)]
 pub struct Cpu {
     pool: Arc<Pool>,
+    budget: Budget,
 }
 
 /// A matrix as its file packs it.
@@ -53,6 +55,11 @@ impl Cpu {
     /// A backend on rayon's global pool.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with so much memory to take.
+    pub fn with_budget(self, budget: Budget) -> Self {
+        Cpu { budget, ..self }
     }
 
     fn weight<'a>(&self, matrix: &'a Matrix<Self>) -> Weight<'a> {
@@ -85,6 +92,14 @@ impl Backend for Cpu {
         1
     }
 
+    fn meter(&self) -> &Meter {
+        &self.pool.meter
+    }
+
+    fn budget(&self) -> Budget {
+        self.budget
+    }
+
     fn buffer(&self, len: usize) -> CpuBuffer {
         CpuBuffer::new(&self.pool, len)
     }
@@ -103,6 +118,10 @@ impl Backend for Cpu {
 
     fn len(&self, buffer: &CpuBuffer) -> usize {
         buffer.len()
+    }
+
+    fn packed_bytes(&self, packed: &CpuPacked) -> u64 {
+        packed.bytes.len() as u64
     }
 
     fn duplicate(&self, source: &CpuBuffer) -> CpuBuffer {
@@ -261,8 +280,16 @@ impl Backend for Cpu {
         token_logps::backward(h, self.weight(head), head.rows(), &d_logits, d_h, d_head, |len| self.buffer(len));
     }
 
-    fn sample(&self, logits: &CpuBuffer, sampling: &Sampling, seed: u64, streams: &Vec<u32>, out: &mut Vec<u32>) {
-        sample::draw(logits, sampling, seed, streams, out);
+    fn sample(
+        &self,
+        logits: &CpuBuffer,
+        sampling: &Sampling,
+        seed: u64,
+        streams: &Vec<u32>,
+        seen: Option<&mut Vec<u32>>,
+        out: &mut Vec<u32>,
+    ) {
+        sample::draw(logits, sampling, seed, streams, seen.map(Vec::as_mut_slice), out);
     }
 
     fn sum_of_squares(&self, buffers: &[&CpuBuffer], out: &mut CpuBuffer) {

@@ -4,6 +4,7 @@ use super::Gpu;
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, each};
 use super::shaders::shader;
+use super::split::by_numbers;
 use crate::backend::{AdamW, Parameter};
 
 /// Step `step`, counted from 1; one kernel a tensor.
@@ -22,9 +23,11 @@ pub(super) fn step(
     let decay = 1.0 - learning_rate * weight_decay;
     let numbers = [max_grad_norm, beta1, beta2, eps, step_size, root_correction, decay].map(f32::to_bits);
     for Parameter { value, gradient, first, second } in parameters {
-        let kernel = Kernel { shader: shader!("adamw"), constants: vec![] };
-        let bindings = [value.storage(), gradient.storage(), first.storage(), second.storage(), norm_squared.storage()];
-        let parameters = [&[value.len() as u32][..], &numbers].concat();
-        device.run(kernel, &bindings, &parameters, each(value.len()));
+        by_numbers(device, [value, gradient, first, second], |[value, gradient, first, second]| {
+            let kernel = Kernel { shader: shader!("adamw"), constants: vec![] };
+            let bindings = [&value, &gradient, &first, &second, norm_squared].map(GpuBuffer::storage);
+            let parameters = [&[value.len() as u32][..], &numbers].concat();
+            device.run(kernel, &bindings, &parameters, each(value.len()));
+        });
     }
 }

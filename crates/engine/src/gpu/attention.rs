@@ -4,6 +4,7 @@ mod plan;
 
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, line};
+use super::forms::ENOUGH;
 use super::shaders::{Shader, shader};
 use crate::backend::Heads;
 
@@ -13,13 +14,16 @@ use plan::{List, TILE};
 /// The widest head whose tiles fit in 16 KiB.
 const WIDEST: usize = 128;
 
+/// Keys that take about as long as joining parts does: a context has one part less than of that size would fit in it.
+const KEYS_OF_A_JOIN: usize = 128;
+
 /// Rows of a tile that one workgroup takes: half of them where heads are wide, so that they fit in its memory.
 fn rows(heads: Heads) -> usize {
     assert!(heads.dim <= WIDEST, "attention: heads of {} numbers, expected at most {WIDEST}", heads.dim);
     if heads.dim <= WIDEST / 2 { TILE } else { TILE / 2 }
 }
 
-/// Runs a kernel on parts of tiles, for each of `over` heads.
+/// Runs a kernel on parts of tiles, for each of `over` heads; its bindings are inputs, tiles, outputs.
 fn run_on_tiles(
     device: &Device,
     shader: Shader,
@@ -30,28 +34,15 @@ fn run_on_tiles(
     outputs: &[&GpuBuffer],
 ) {
     let rows = rows(heads);
-    let constants = vec![("E", heads.dim as u32), ("ROWS", rows as u32), ("TILE", TILE as u32)];
-    let [x, y, _] = line(list.count * TILE / rows);
-    run(device, Kernel { shader, constants }, heads, inputs, list, outputs, [x, y, over as u32]);
-}
-
-/// Bindings in the order of all attention kernels: inputs, tiles, outputs.
-fn run(
-    device: &Device,
-    kernel: Kernel,
-    heads: Heads,
-    inputs: &[&GpuBuffer],
-    list: &List,
-    outputs: &[&GpuBuffer],
-    groups: [u32; 3],
-) {
     if list.count == 0 {
         return;
     }
+    let constants = vec![("E", heads.dim as u32), ("ROWS", rows as u32), ("TILE", TILE as u32)];
     let [before, after] = [inputs, outputs].map(|buffers| buffers.iter().map(|buffer| buffer.storage()));
     let bindings: Vec<_> = before.chain([list.tiles.storage()]).chain(after).collect();
     let parameters = [list.count as u32, heads.query as u32, heads.key_value as u32];
-    device.run(kernel, &bindings, &parameters, groups);
+    let [x, y, _] = line(list.count * TILE / rows);
+    device.run(Kernel { shader, constants }, &bindings, &parameters, [x, y, over as u32]);
 }
 
 /// q, out `[T, H * E]`; k, v `[rows, K * E]`; lse `[T, H]`.
@@ -67,9 +58,35 @@ pub(super) fn forward(
     lse: &GpuBuffer,
 ) {
     run_on_tiles(device, shader!("attention"), heads, &[q, k, v], &plan.several, heads.query, &[out, lse]);
-    let kernel = Kernel { shader: shader!("attention_decode"), constants: vec![("E", heads.dim as u32)] };
-    let [x, y, _] = line(plan.single.count);
-    run(device, kernel, heads, &[q, k, v], &plan.single, &[out, lse], [x, y, heads.query as u32]);
+    decode(device, [q, k, v], plan, heads, out, lse);
+}
+
+/// Of tiles of one query.
+fn decode(device: &Device, inputs: [&GpuBuffer; 3], plan: &GpuPlan, heads: Heads, out: &GpuBuffer, lse: &GpuBuffer) {
+    let count = plan.single.count;
+    if count == 0 {
+        return;
+    }
+    let most = (plan.longest / KEYS_OF_A_JOIN).saturating_sub(1).max(1);
+    let part = plan.longest.div_ceil((ENOUGH / (count * heads.query)).clamp(1, most));
+    let parts = plan.longest.div_ceil(part);
+    let rows = parts * count * heads.query;
+    let of_parts = (parts > 1).then(|| (device.buffer(rows * heads.dim), device.buffer(rows)));
+    let (to, to_lse) = of_parts.as_ref().map_or((out, lse), |(out, lse)| (out, lse));
+
+    let constants = vec![("E", heads.dim as u32)];
+    let parameters = [count, heads.query, heads.key_value, parts, part].map(|size| size as u32);
+    let [q, k, v] = inputs.map(GpuBuffer::storage);
+    let tiles = plan.single.tiles.storage();
+    let kernel = Kernel { shader: shader!("attention_decode"), constants: constants.clone() };
+    let [x, y, _] = line(count * parts);
+    device.run(kernel, &[q, k, v, tiles, to.storage(), to_lse.storage()], &parameters, [x, y, heads.query as u32]);
+    if parts > 1 {
+        let kernel = Kernel { shader: shader!("attention_decode_join"), constants };
+        let bindings = [to.storage(), to_lse.storage(), tiles, out.storage(), lse.storage()];
+        let [x, y, _] = line(count);
+        device.run(kernel, &bindings, &parameters[..4], [x, y, heads.query as u32]);
+    }
 }
 
 /// What the forward pass leaves for the backward pass.

@@ -2,15 +2,46 @@
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// `len` numbers of four bytes on the device.
+use crate::memory::{Meter, pooled_bytes};
+
+/// `len` numbers of four bytes on the device: all that its storage holds, or a part of it.
 #[derive(Debug)]
 pub struct Array<T> {
-    storage: Option<wgpu::Buffer>,
+    storage: Arc<Storage>,
+    /// First number within the storage.
+    start: usize,
     len: usize,
-    pool: Arc<Pool>,
     kind: PhantomData<T>,
+}
+
+/// A buffer of the device, on loan from its pool.
+#[derive(Debug)]
+struct Storage {
+    buffer: wgpu::Buffer,
+    pool: Arc<Pool>,
+}
+
+/// What a kernel sees of a buffer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Binding<'a> {
+    pub(super) buffer: &'a wgpu::Buffer,
+    /// In bytes, a multiple of [`ALIGNMENT`] numbers.
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+/// Numbers between the places where a binding may begin, on every adapter.
+pub(super) const ALIGNMENT: usize = 64;
+
+impl<'a> Binding<'a> {
+    /// `len` numbers from `start` on.
+    pub(super) fn part(self, start: usize, len: usize) -> Self {
+        debug_assert!(start.is_multiple_of(ALIGNMENT), "a binding from number {start} on");
+        Binding { offset: self.offset + 4 * start as u64, bytes: 4 * len as u64, ..self }
+    }
 }
 
 /// f32 numbers on the device.
@@ -25,6 +56,7 @@ pub type GpuIndices = Array<u32>;
 /// `settled`.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
+    pub(super) meter: Meter,
     free: Mutex<Free>,
 }
 
@@ -36,21 +68,15 @@ struct Free {
 
 type BySize = BTreeMap<u64, Vec<wgpu::Buffer>>;
 
-/// A storage buffer's size for `len` numbers: rounded up, so that batches of nearly one shape share storage.
-fn size_for(len: usize) -> u64 {
-    let bytes = (4 * len as u64).max(256);
-    let step = (bytes.next_power_of_two() / 16).max(256);
-    bytes.div_ceil(step) * step
-}
-
 impl Pool {
     /// Storage for `len` numbers; `for_queue` where the queue will write it before the recording runs.
     pub(super) fn take<T>(self: &Arc<Self>, device: &wgpu::Device, len: usize, for_queue: bool) -> Array<T> {
-        let size = size_for(len);
+        let size = pooled_bytes(len);
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = if for_queue { None } else { free.recent.get_mut(&size).and_then(Vec::pop) };
         let storage = recent.or_else(|| free.settled.get_mut(&size).and_then(Vec::pop));
         let storage = storage.unwrap_or_else(|| {
+            self.meter.take(size);
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,
                 size,
@@ -58,7 +84,8 @@ impl Pool {
                 mapped_at_creation: false,
             })
         });
-        Array { storage: Some(storage), len, pool: self.clone(), kind: PhantomData }
+        let storage = Arc::new(Storage { buffer: storage, pool: self.clone() });
+        Array { storage, start: 0, len, kind: PhantomData }
     }
 
     /// After a submission.
@@ -81,16 +108,22 @@ impl<T> Array<T> {
         self.len == 0
     }
 
-    pub(super) fn storage(&self) -> &wgpu::Buffer {
-        self.storage.as_ref().expect("only taken by drop")
+    /// Rows of `width` numbers each, as an array of their own over the same storage.
+    pub(super) fn rows(&self, rows: &Range<usize>, width: usize) -> Self {
+        let (start, len) = (self.start + rows.start * width, rows.len() * width);
+        debug_assert!(rows.end * width <= self.len, "rows {rows:?} of {width} in {} numbers", self.len);
+        Array { storage: self.storage.clone(), start, len, kind: PhantomData }
+    }
+
+    pub(super) fn storage(&self) -> Binding<'_> {
+        let whole = Binding { buffer: &self.storage.buffer, offset: 0, bytes: 0 };
+        whole.part(self.start, self.len)
     }
 }
 
-impl<T> Drop for Array<T> {
+impl Drop for Storage {
     fn drop(&mut self) {
-        if let Some(storage) = self.storage.take() {
-            let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-            free.recent.entry(storage.size()).or_default().push(storage);
-        }
+        let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.recent.entry(self.buffer.size()).or_default().push(self.buffer.clone());
     }
 }

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
 
-use super::buffer::{Array, GpuBuffer, GpuIndices, Pool};
+use super::buffer::{Array, Binding, GpuBuffer, GpuIndices, Pool};
+use super::forms::Forms;
 use super::recording::{CAPACITY, PARAMETER_STRIDE, Recording};
 use super::shaders::Shader;
 use crate::error::{Error, Result};
+use crate::memory::Meter;
 
 /// Most workgroups along one dimension of a dispatch, on every adapter.
 const MOST_GROUPS: u32 = 65_535;
@@ -29,16 +31,26 @@ struct Pipeline {
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) name: String,
+    pub(super) forms: Forms,
     pub(super) device: wgpu::Device,
     queue: wgpu::Queue,
+    /// Most bytes of a buffer.
+    buffer_bytes: u64,
+    /// Where the driver tells.
+    pub(super) memory_bytes: Option<u64>,
+    /// Most bytes of a buffer that a kernel may see.
+    pub(super) binding_bytes: u64,
     pool: Arc<Pool>,
     parameters: wgpu::Buffer,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
-    bind_groups: Mutex<HashMap<(Kernel, Vec<wgpu::Buffer>), wgpu::BindGroup>>,
+    bind_groups: Mutex<HashMap<(Kernel, Vec<BoundRange>), wgpu::BindGroup>>,
     recording: Mutex<Recording>,
     /// The first error the device reported outside a call: out of memory, lost.
     failure: Arc<Mutex<Option<String>>>,
 }
+
+/// A buffer, and the offset and number of the bytes that are bound.
+type BoundRange = (wgpu::Buffer, u64, u64);
 
 /// Bind groups kept; each keeps its buffers alive.
 const KEPT_BIND_GROUPS: usize = 8192;
@@ -61,17 +73,22 @@ pub(super) fn each(numbers: usize) -> [u32; 3] {
 }
 
 impl Device {
-    pub(super) fn new(name: String, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+    pub(super) fn new(
+        name: String,
+        forms: Forms,
+        memory_bytes: Option<u64>,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Self {
         let failure = Arc::new(Mutex::new(None));
-        let report = |failure: &Arc<Mutex<Option<String>>>| {
-            let failure = failure.clone();
-            move |message: String| {
-                lock(&failure).get_or_insert(message);
-            }
-        };
-        let (on_error, on_lost) = (report(&failure), report(&failure));
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
-        device.set_device_lost_callback(move |reason, message| on_lost(format!("device lost ({reason:?}): {message}")));
+        let (on_error, on_lost) = (failure.clone(), failure.clone());
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&on_error).get_or_insert(error.to_string());
+        }));
+        // Whatever failed for that reason is not worth saying.
+        device.set_device_lost_callback(move |reason, message| {
+            *lock(&on_lost) = Some(format!("device lost ({reason:?}): {message}"));
+        });
         let parameters = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters"),
             size: (CAPACITY * PARAMETER_STRIDE) as u64,
@@ -80,6 +97,10 @@ impl Device {
         });
         Device {
             name,
+            forms,
+            buffer_bytes: device.limits().max_buffer_size,
+            memory_bytes,
+            binding_bytes: device.limits().max_storage_buffer_binding_size,
             device,
             queue,
             pool: Arc::default(),
@@ -91,8 +112,25 @@ impl Device {
         }
     }
 
+    /// Remembers what went wrong; the next read says it.
+    pub(super) fn fail(&self, problem: String) {
+        lock(&self.failure).get_or_insert(problem);
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
+        &self.pool.meter
+    }
+
     pub(super) fn buffer(&self, len: usize) -> GpuBuffer {
-        self.pool.take(&self.device, len, false)
+        self.take(len, false)
+    }
+
+    fn take<T>(&self, len: usize, for_queue: bool) -> Array<T> {
+        let most = self.buffer_bytes;
+        if 4 * len as u64 > most {
+            self.fail(format!("an array of {} bytes is needed, and this device's largest has {most}", 4 * len));
+        }
+        self.pool.take(&self.device, len, for_queue)
     }
 
     pub(super) fn upload(&self, data: &[f32]) -> GpuBuffer {
@@ -103,27 +141,33 @@ impl Device {
         self.write(data)
     }
 
+    /// A binding that a kernel has and does not read.
+    pub(super) fn no_indices(&self) -> GpuIndices {
+        self.take(1, false)
+    }
+
     fn write<T: Pod>(&self, data: &[T]) -> Array<T> {
-        let out = self.pool.take(&self.device, data.len(), true);
-        self.queue.write_buffer(out.storage(), 0, bytemuck::cast_slice(data));
+        let out = self.take(data.len(), true);
+        self.queue.write_buffer(out.storage().buffer, 0, bytemuck::cast_slice(data));
         out
     }
 
     /// Fills with zeros.
     pub(super) fn clear(&self, buffer: &GpuBuffer) {
-        let size = 4 * buffer.len() as u64;
-        lock(&self.recording).encoder(&self.device).clear_buffer(buffer.storage(), 0, Some(size));
+        let Binding { buffer, offset, bytes } = buffer.storage();
+        lock(&self.recording).encoder(&self.device).clear_buffer(buffer, offset, Some(bytes));
     }
 
     /// Copies all of `from` to the start of `to`.
     pub(super) fn copy<T>(&self, from: &Array<T>, to: &Array<T>) {
-        let size = 4 * from.len() as u64;
+        let (from, to) = (from.storage(), to.storage());
         let mut recording = lock(&self.recording);
-        recording.encoder(&self.device).copy_buffer_to_buffer(from.storage(), 0, to.storage(), 0, size);
+        let encoder = recording.encoder(&self.device);
+        encoder.copy_buffer_to_buffer(from.buffer, from.offset, to.buffer, to.offset, from.bytes);
     }
 
     /// Records one kernel: `bindings` in the order of the shader's, then its parameters as the last one.
-    pub(super) fn run(&self, kernel: Kernel, bindings: &[&wgpu::Buffer], parameters: &[u32], groups: [u32; 3]) {
+    pub(super) fn run(&self, kernel: Kernel, bindings: &[Binding<'_>], parameters: &[u32], groups: [u32; 3]) {
         let pipeline = self.pipeline(&kernel, bindings.len());
         let group = self.bind_group(kernel, &pipeline, bindings);
         let mut recording = lock(&self.recording);
@@ -183,29 +227,24 @@ impl Device {
         made
     }
 
-    fn bind_group(&self, kernel: Kernel, pipeline: &Pipeline, bindings: &[&wgpu::Buffer]) -> wgpu::BindGroup {
+    fn bind_group(&self, kernel: Kernel, pipeline: &Pipeline, bindings: &[Binding<'_>]) -> wgpu::BindGroup {
         let mut groups = lock(&self.bind_groups);
         if groups.len() >= KEPT_BIND_GROUPS {
             groups.clear();
         }
-        let key = (kernel, bindings.iter().map(|&buffer| buffer.clone()).collect());
-        let make = || {
-            let parameters = wgpu::BufferBinding {
-                buffer: &self.parameters,
-                offset: 0,
-                size: wgpu::BufferSize::new(PARAMETER_STRIDE as u64),
-            };
-            let mut entries: Vec<_> = bindings
-                .iter()
-                .enumerate()
-                .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() })
-                .collect();
-            let resource = wgpu::BindingResource::Buffer(parameters);
-            entries.push(wgpu::BindGroupEntry { binding: bindings.len() as u32, resource });
+        // A whole buffer where it may be bound, so that arrays of nearly one length share the group.
+        let range = |&Binding { buffer, offset, bytes }: &Binding<'_>| {
+            let whole = offset == 0 && buffer.size() <= self.binding_bytes;
+            (buffer.clone(), offset, if whole { buffer.size() } else { bytes })
+        };
+        let ranges: Vec<BoundRange> = bindings.iter().map(range).collect();
+        let make = |(_, ranges): &(Kernel, Vec<BoundRange>)| {
+            let parameters = (self.parameters.clone(), 0, PARAMETER_STRIDE as u64);
+            let entries: Vec<_> = ranges.iter().chain([&parameters]).enumerate().map(bound).collect();
             let layout = &pipeline.layout;
             self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
         };
-        groups.entry(key).or_insert_with(make).clone()
+        groups.entry((kernel, ranges)).or_insert_with_key(make).clone()
     }
 
     fn submit(&self, recording: &mut Recording) {
@@ -218,12 +257,12 @@ impl Device {
         }
     }
 
-    /// Submits what is recorded, waits, and copies the first `len` numbers of `source` back.
-    pub(super) async fn read<T: Pod>(&self, source: &wgpu::Buffer, len: usize) -> Result<Vec<T>> {
-        if len == 0 {
+    /// Submits what is recorded, waits, and copies the numbers back.
+    pub(super) async fn read<T: Pod>(&self, source: &Array<T>) -> Result<Vec<T>> {
+        if source.is_empty() {
             return Ok(Vec::new());
         }
-        let size = 4 * len as u64;
+        let Binding { buffer: source, offset, bytes: size } = source.storage();
         let target = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
             size,
@@ -232,7 +271,7 @@ impl Device {
         });
         let mapped = {
             let mut recording = lock(&self.recording);
-            recording.encoder(&self.device).copy_buffer_to_buffer(source, 0, &target, 0, size);
+            recording.encoder(&self.device).copy_buffer_to_buffer(source, offset, &target, 0, size);
             self.submit(&mut recording);
             let (done, mapped) = super::oneshot::oneshot();
             target.map_async(wgpu::MapMode::Read, .., move |result| done.send(result.map_err(|e| e.to_string())));
@@ -249,6 +288,11 @@ impl Device {
         let view = target.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
         Ok(bytemuck::allocation::pod_collect_to_vec(&view))
     }
+}
+
+fn bound<'a>((i, (buffer, offset, bytes)): (usize, &'a BoundRange)) -> wgpu::BindGroupEntry<'a> {
+    let binding = wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*bytes) };
+    wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(binding) }
 }
 
 fn entry(binding: usize, ty: wgpu::BufferBindingType, has_dynamic_offset: bool) -> wgpu::BindGroupLayoutEntry {

@@ -1,20 +1,23 @@
 //! `out = alpha * x · weightᵀ` and its two gradients.
 
+mod tiling;
+
 use std::ops::Range;
 
 use super::Gpu;
 use super::buffer::GpuBuffer;
-use super::dispatch::{Device, Kernel, line};
-use super::shaders::shader;
-use super::weight::{Weight, over_weight};
+use super::dispatch::{Device, Kernel, each, line};
+use super::shaders::{library, shader};
+use super::weight::Weight;
 use crate::matrix::Matrix;
+use tiling::Tiling;
 
-/// Rows and columns of one workgroup's tile.
-const TILE: usize = 64;
 /// Most rows of x for which each weight is read once.
-const FEW: usize = 32;
+const FEW: usize = 64;
 /// Columns that one workgroup of that form takes.
 const FEW_COLUMNS: usize = 4;
+/// Parts of a gradient whose largest number is looked for, as in the shader.
+const PARTS_OF_LARGEST: usize = 64;
 
 /// x `[T, D_in]`, weight `[D_out, D_in]`, out `[T, D_out]`.
 pub(super) fn forward(
@@ -44,16 +47,27 @@ pub(super) fn forward_part(
     if rows == 0 {
         return;
     }
-    let (kernel, groups) = if rows <= FEW {
+    let x_text = x_library(weight.cols);
+    if rows <= FEW {
         let at_once = if rows == 1 { 1 } else { rows.next_power_of_two().max(4) };
         let constants = vec![("ROWS", at_once as u32)];
-        let kernel = Kernel { shader: over_weight!("matmul_few", weight.library), constants };
-        (kernel, line(part.len().div_ceil(FEW_COLUMNS)))
-    } else {
-        (Kernel { shader: over_weight!("matmul", weight.library), constants: vec![] }, tiles(part.len(), rows))
+        let kernel = Kernel { shader: shader!("matmul_few", weight.library, x_text), constants };
+        let parameters = parameters(rows, weight, &part, accumulate, alpha, 0);
+        let bindings = [weight.storage, x.storage(), out.storage()];
+        device.run(kernel, &bindings, &parameters, line(part.len().div_ceil(FEW_COLUMNS)));
+        return;
+    }
+    let tiling = Tiling::new(device.forms, device.binding_numbers(), rows, part.len(), weight.cols);
+    let shader = match tiling.fragments {
+        Some(fragments) => shader!("matmul_cooperative", fragments.library(), weight.library, x_text),
+        None => shader!("matmul", weight.library, x_text),
     };
-    let parameters = parameters(rows, weight, &part, alpha, accumulate);
-    device.run(kernel, &[weight.storage, x.storage(), out.storage()], &parameters, groups);
+    let target = Target { out, first: 0, len: rows * part.len(), accumulate, alpha };
+    target.fill(device, tiling, |out, accumulate, alpha| {
+        let parameters = parameters(rows, weight, &part, accumulate, alpha, tiling.part);
+        let bindings = [weight.storage, x.storage(), out.storage()];
+        device.run(kernel(shader, tiling), &bindings, &parameters, tiling.groups(rows, part.len()));
+    });
 }
 
 /// d_out `[T, D_out]`, weight `[D_out, D_in]`, d_x `[T, D_in]`.
@@ -84,10 +98,23 @@ pub(super) fn backward_input_part(
     if rows == 0 {
         return;
     }
-    let kernel = Kernel { shader: over_weight!("matmul_backward_input", weight.library), constants: vec![] };
-    let parameters = parameters(rows, weight, &part, alpha, accumulate);
-    let bindings = [weight.storage, d_out.storage(), d_x.storage()];
-    device.run(kernel, &bindings, &parameters, tiles(weight.cols, rows));
+    let tiling = Tiling::new(device.forms, device.binding_numbers(), rows, weight.cols, part.len());
+    let x_text = x_library(part.len());
+    let (shader, largest) = match tiling.fragments {
+        Some(fragments) => {
+            let texts = fragments.scaled_library();
+            let shader = shader!("matmul_backward_input_cooperative", texts, weight.library, x_text);
+            (shader, Some(largest(device, d_out, rows * part.len())))
+        }
+        None => (shader!("matmul_backward_input", weight.library, x_text), None),
+    };
+    let target = Target { out: d_x, first: 0, len: d_x.len(), accumulate, alpha };
+    target.fill(device, tiling, |d_x, accumulate, alpha| {
+        let parameters = parameters(rows, weight, &part, accumulate, alpha, tiling.part);
+        let inputs = [weight.storage, d_out.storage()].into_iter().chain(largest.as_ref().map(GpuBuffer::storage));
+        let bindings: Vec<_> = inputs.chain([d_x.storage()]).collect();
+        device.run(kernel(shader, tiling), &bindings, &parameters, tiling.groups(rows, weight.cols));
+    });
 }
 
 /// d_out `[T, D_out]`, x `[T, D_in]`, d_weight `[D_out, D_in]`.
@@ -115,19 +142,83 @@ pub(super) fn backward_weight_part(
     d_weight: &GpuBuffer,
 ) {
     let rows = x.len() / d_in;
-    let kernel = Kernel { shader: shader!("matmul_backward_weight"), constants: vec![] };
-    let parameters = [rows as u32, part.len() as u32, d_in as u32, part.start as u32, alpha.to_bits()];
-    let bindings = [d_out.storage(), x.storage(), d_weight.storage()];
-    device.run(kernel, &bindings, &parameters, tiles(d_in, part.len()));
+    let tiling = Tiling::new(device.forms, device.binding_numbers(), part.len(), d_in, rows);
+    let x_text = x_library(d_in);
+    let (shader, largest) = match tiling.fragments {
+        Some(fragments) => {
+            let texts = fragments.scaled_library();
+            let shader = shader!("matmul_backward_weight_cooperative", texts, x_text);
+            (shader, Some(largest(device, d_out, rows * part.len())))
+        }
+        None => (shader!("matmul_backward_weight", x_text), None),
+    };
+    let (first, len) = (part.start * d_in, part.len() * d_in);
+    let target = Target { out: d_weight, first, len, accumulate: true, alpha };
+    target.fill(device, tiling, |d_weight, accumulate, alpha| {
+        let first = if tiling.parts == 1 { part.start } else { 0 };
+        let sizes = [rows, part.len(), d_in, first, usize::from(accumulate)].map(|size| size as u32);
+        let parameters: Vec<_> = sizes.into_iter().chain([alpha.to_bits(), tiling.part as u32]).collect();
+        let inputs = [d_out.storage(), x.storage()].into_iter().chain(largest.as_ref().map(GpuBuffer::storage));
+        let bindings: Vec<_> = inputs.chain([d_weight.storage()]).collect();
+        device.run(kernel(shader, tiling), &bindings, &parameters, tiling.groups(part.len(), d_in));
+    });
+}
+
+/// Where a product goes: numbers `first` to `first + len` of `out`.
+struct Target<'a> {
+    out: &'a GpuBuffer,
+    first: usize,
+    len: usize,
+    accumulate: bool,
+    alpha: f32,
+}
+
+impl Target<'_> {
+    /// Runs `product(out, accumulate, alpha)`: on the target itself, or on a buffer for the parts, which are then added
+    /// up into it.
+    fn fill(&self, device: &Device, tiling: Tiling, product: impl FnOnce(&GpuBuffer, bool, f32)) {
+        let &Target { out, first, len, accumulate, alpha } = self;
+        if tiling.parts == 1 {
+            return product(out, accumulate, alpha);
+        }
+        let parts = device.buffer(tiling.parts * len);
+        product(&parts, false, 1.0);
+        let kernel = Kernel { shader: shader!("matmul_sum"), constants: vec![] };
+        let sizes = [len, tiling.parts, first, usize::from(accumulate)].map(|size| size as u32);
+        let parameters: Vec<_> = sizes.into_iter().chain([alpha.to_bits()]).collect();
+        device.run(kernel, &[parts.storage(), out.storage()], &parameters, each(len));
+    }
+}
+
+fn kernel(shader: super::shaders::Shader, tiling: Tiling) -> Kernel {
+    let constants = tiling.fragments.map(|_| ("SIDE", tiling.side as u32));
+    Kernel { shader, constants: constants.into_iter().collect() }
 }
 
 /// Of the kernels that read a weight.
-fn parameters(rows: usize, weight: Weight<'_>, part: &Range<usize>, alpha: f32, accumulate: bool) -> [u32; 7] {
+fn parameters(
+    rows: usize,
+    weight: Weight<'_>,
+    part: &Range<usize>,
+    accumulate: bool,
+    alpha: f32,
+    of_sum: usize,
+) -> [u32; 8] {
     let sizes = [rows, part.len(), weight.cols, weight.stride, part.start].map(|size| size as u32);
     let [rows, d_out, d_in, stride, first] = sizes;
-    [rows, d_out, d_in, stride, first, u32::from(accumulate), alpha.to_bits()]
+    [rows, d_out, d_in, stride, first, u32::from(accumulate), alpha.to_bits(), of_sum as u32]
 }
 
-fn tiles(columns: usize, rows: usize) -> [u32; 3] {
-    [columns.div_ceil(TILE) as u32, rows.div_ceil(TILE) as u32, 1]
+/// What reads activations of a width.
+fn x_library(width: usize) -> &'static str {
+    if width.is_multiple_of(4) { library!("x_by_fours") } else { library!("x") }
+}
+
+/// The largest absolute value of each part of the first `len` numbers of a gradient.
+fn largest(device: &Device, gradient: &GpuBuffer, len: usize) -> GpuBuffer {
+    let largest = device.buffer(PARTS_OF_LARGEST);
+    let kernel = Kernel { shader: shader!("largest"), constants: vec![] };
+    let bindings = [gradient.storage(), largest.storage()];
+    device.run(kernel, &bindings, &[len as u32], [PARTS_OF_LARGEST as u32, 1, 1]);
+    largest
 }

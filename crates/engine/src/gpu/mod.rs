@@ -9,6 +9,9 @@ mod attention;
 mod buffer;
 mod dispatch;
 mod embed;
+mod experimental;
+mod forms;
+mod heap;
 mod matmul;
 mod oneshot;
 mod recording;
@@ -16,6 +19,7 @@ mod rms_norm;
 mod rope;
 mod sample;
 mod shaders;
+mod split;
 mod sum_of_squares;
 mod swiglu;
 #[cfg(test)]
@@ -34,6 +38,7 @@ use cream_core::Sampling;
 use crate::backend::{AdamW, Backend, Heads, Parameter, Segment};
 use crate::error::Result;
 use crate::matrix::Matrix;
+use crate::memory::{Budget, Meter};
 use crate::tensor::Tensor;
 
 pub use adapter::{AdapterInfo, adapters};
@@ -43,7 +48,24 @@ pub use weight::GpuPacked;
 
 /// A device, its queue and what has been recorded for it.
 #[derive(Debug, Clone)]
-pub struct Gpu(Arc<dispatch::Device>);
+pub struct Gpu(Arc<dispatch::Device>, Budget);
+
+impl Gpu {
+    /// How much memory the device has, where its driver tells.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.0.memory_bytes
+    }
+
+    /// Gives the device up, as if it were lost: whatever is read from now on is an error.
+    pub fn destroy(&self) {
+        self.0.device.destroy();
+    }
+
+    /// The same with so much memory to take.
+    pub fn with_budget(self, budget: Budget) -> Self {
+        Gpu(self.0, budget)
+    }
+}
 
 impl Backend for Gpu {
     type Buffer = GpuBuffer;
@@ -57,6 +79,14 @@ impl Backend for Gpu {
 
     fn steps_per_read(&self) -> usize {
         16
+    }
+
+    fn meter(&self) -> &Meter {
+        self.0.meter()
+    }
+
+    fn budget(&self) -> Budget {
+        self.1
     }
 
     fn buffer(&self, len: usize) -> GpuBuffer {
@@ -75,6 +105,10 @@ impl Backend for Gpu {
 
     fn len(&self, buffer: &GpuBuffer) -> usize {
         buffer.len()
+    }
+
+    fn packed_bytes(&self, packed: &GpuPacked) -> u64 {
+        4 * packed.words.len() as u64
     }
 
     fn duplicate(&self, source: &GpuBuffer) -> GpuBuffer {
@@ -96,11 +130,11 @@ impl Backend for Gpu {
     }
 
     async fn read(&self, buffer: &GpuBuffer) -> Result<Vec<f32>> {
-        self.0.read(buffer.storage(), buffer.len()).await
+        self.0.read(buffer).await
     }
 
     async fn read_indices(&self, indices: &GpuIndices) -> Result<Vec<u32>> {
-        self.0.read(indices.storage(), indices.len()).await
+        self.0.read(indices).await
     }
 
     fn embed(&self, table: &Matrix<Self>, ids: &GpuIndices, out: &mut GpuBuffer) {
@@ -132,7 +166,7 @@ impl Backend for Gpu {
     }
 
     fn matmul(&self, x: &GpuBuffer, weight: &Matrix<Self>, alpha: f32, accumulate: bool, out: &mut GpuBuffer) {
-        matmul::forward(&self.0, x, weight, alpha, accumulate, out);
+        split::matmul(&self.0, x, weight, alpha, accumulate, out);
     }
 
     fn matmul_backward_input(
@@ -143,7 +177,7 @@ impl Backend for Gpu {
         accumulate: bool,
         d_x: &mut GpuBuffer,
     ) {
-        matmul::backward_input(&self.0, d_out, weight, alpha, accumulate, d_x);
+        split::matmul_backward_input(&self.0, d_out, weight, alpha, accumulate, d_x);
     }
 
     fn matmul_backward_weight(
@@ -154,7 +188,7 @@ impl Backend for Gpu {
         alpha: f32,
         d_weight: &mut GpuBuffer,
     ) {
-        matmul::backward_weight(&self.0, d_out, x, d_out_width, alpha, d_weight);
+        split::matmul_backward_weight(&self.0, d_out, x, d_out_width, alpha, d_weight);
     }
 
     fn rope(&self, x: &mut GpuBuffer, positions: &GpuIndices, frequencies: &GpuBuffer, inverse: bool) {
@@ -171,7 +205,7 @@ impl Backend for Gpu {
         out: &mut GpuBuffer,
         lse: &mut GpuBuffer,
     ) {
-        attention::forward(&self.0, q, k, v, plan, heads, out, lse);
+        split::attention(&self.0, q, k, v, plan, heads, out, lse);
     }
 
     fn attention_backward(
@@ -189,7 +223,7 @@ impl Backend for Gpu {
         d_v: &mut GpuBuffer,
     ) {
         let saved = attention::Saved { q, k, v, out, lse };
-        attention::backward(&self.0, &saved, d_out, plan, heads, d_q, d_k, d_v);
+        split::attention_backward(&self.0, &saved, d_out, plan, heads, d_q, d_k, d_v);
     }
 
     fn swiglu(&self, gate: &GpuBuffer, up: &GpuBuffer, out: &mut GpuBuffer) {
@@ -232,8 +266,16 @@ impl Backend for Gpu {
         token_logps::backward(&self.0, h, head, &d_logits, d_h, d_head);
     }
 
-    fn sample(&self, logits: &GpuBuffer, sampling: &Sampling, seed: u64, streams: &GpuIndices, out: &mut GpuIndices) {
-        sample::draw(&self.0, logits, sampling, seed, streams, out);
+    fn sample(
+        &self,
+        logits: &GpuBuffer,
+        sampling: &Sampling,
+        seed: u64,
+        streams: &GpuIndices,
+        seen: Option<&mut GpuIndices>,
+        out: &mut GpuIndices,
+    ) {
+        sample::draw(&self.0, logits, sampling, seed, streams, seen.as_deref(), out);
     }
 
     fn sum_of_squares(&self, buffers: &[&GpuBuffer], out: &mut GpuBuffer) {

@@ -9,8 +9,13 @@ const CHUNK: usize = 1 << 14;
 
 /// Over all numbers of all buffers: one kernel a buffer, and one over their sums.
 pub(super) fn sum(device: &Device, buffers: &[&GpuBuffer], out: &GpuBuffer) {
+    let parts = |buffer: &GpuBuffer| {
+        let parts = device.parts(buffer.len(), &[1]).into_iter();
+        parts.map(|part| buffer.rows(&part, 1)).collect::<Vec<_>>()
+    };
+    let buffers: Vec<GpuBuffer> = buffers.iter().flat_map(|buffer| parts(buffer)).collect();
     let groups = |buffer: &GpuBuffer| buffer.len().div_ceil(CHUNK);
-    let sums = device.buffer(buffers.iter().map(|buffer| groups(buffer)).sum());
+    let sums = device.buffer(buffers.iter().map(groups).sum());
     let mut start = 0;
     for buffer in buffers.iter().filter(|buffer| !buffer.is_empty()) {
         let kernel = Kernel { shader: shader!("sum_of_squares"), constants: vec![("squared", 1)] };

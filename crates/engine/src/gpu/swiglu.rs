@@ -3,12 +3,15 @@
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, each};
 use super::shaders::shader;
+use super::split::by_numbers;
 
 /// All `[T, F]`.
 pub(super) fn forward(device: &Device, gate: &GpuBuffer, up: &GpuBuffer, out: &GpuBuffer) {
-    let kernel = Kernel { shader: shader!("swiglu"), constants: vec![] };
-    let bindings = [gate.storage(), up.storage(), out.storage()];
-    device.run(kernel, &bindings, &[out.len() as u32], each(out.len()));
+    by_numbers(device, [gate, up, out], |arrays| {
+        let kernel = Kernel { shader: shader!("swiglu"), constants: vec![] };
+        let bindings = arrays.each_ref().map(GpuBuffer::storage);
+        device.run(kernel, &bindings, &[arrays[0].len() as u32], each(arrays[0].len()));
+    });
 }
 
 /// All `[T, F]`.
@@ -20,7 +23,9 @@ pub(super) fn backward(
     d_gate: &GpuBuffer,
     d_up: &GpuBuffer,
 ) {
-    let kernel = Kernel { shader: shader!("swiglu_backward"), constants: vec![] };
-    let bindings = [gate.storage(), up.storage(), d_out.storage(), d_gate.storage(), d_up.storage()];
-    device.run(kernel, &bindings, &[d_out.len() as u32], each(d_out.len()));
+    by_numbers(device, [gate, up, d_out, d_gate, d_up], |arrays| {
+        let kernel = Kernel { shader: shader!("swiglu_backward"), constants: vec![] };
+        let bindings = arrays.each_ref().map(GpuBuffer::storage);
+        device.run(kernel, &bindings, &[arrays[0].len() as u32], each(arrays[0].len()));
+    });
 }

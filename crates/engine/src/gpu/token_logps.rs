@@ -3,17 +3,16 @@
 use std::ops::Range;
 
 use super::Gpu;
-use super::buffer::{GpuBuffer, GpuIndices};
+use super::buffer::{ALIGNMENT, GpuBuffer, GpuIndices};
 use super::dispatch::{Device, Kernel, line};
 use super::matmul;
 use super::shaders::shader;
 use super::weight::Weight;
 use crate::matrix::Matrix;
+use crate::memory::logit_tile;
 
-/// Most numbers in a tile of logits: 64 MiB.
-const TILE_NUMBERS: usize = 16 << 20;
-/// Rows of the head in a tile, at least and at most.
-const TILE_ROWS: Range<usize> = 256..8192;
+/// Fewest rows of the head in a tile.
+const FEWEST_ROWS: usize = 256;
 /// Invocations of a workgroup.
 const GROUP: usize = 256;
 
@@ -26,7 +25,28 @@ pub(super) fn forward(
     logps: &GpuBuffer,
     lse: &GpuBuffer,
 ) {
-    let (head, rows) = (Weight::from(head), targets.len());
+    let (head, width) = (Weight::from(head), head.cols());
+    for rows in device.parts(targets.len(), &row_widths(width)) {
+        let (h, targets) = (h.rows(&rows, width), targets.rows(&rows, 1));
+        let [logps, lse] = [logps, lse].map(|array| array.rows(&rows, 1));
+        forward_part(device, &h, head, &targets, &logps, &lse);
+    }
+}
+
+/// Numbers that a row has of each array, the narrowest tile of logits among them.
+fn row_widths(width: usize) -> [usize; 3] {
+    [width, 1, FEWEST_ROWS]
+}
+
+fn forward_part(
+    device: &Device,
+    h: &GpuBuffer,
+    head: Weight<'_>,
+    targets: &GpuIndices,
+    logps: &GpuBuffer,
+    lse: &GpuBuffer,
+) {
+    let rows = targets.len();
     let sums = device.buffer(rows);
     for_each_tile(device, h, head, rows, |part, logits| {
         let kernel = Kernel { shader: shader!("token_logps"), constants: vec![] };
@@ -52,16 +72,34 @@ pub(super) fn backward(
     d_h: &GpuBuffer,
     d_head: Option<&mut GpuBuffer>,
 ) {
-    let (head, rows) = (Weight::from(head), targets.len());
-    let d_head = d_head.as_deref();
+    let (head, width) = (Weight::from(head), head.cols());
+    for rows in device.parts(targets.len(), &row_widths(width)) {
+        let [h, d_h] = [h, d_h].map(|array| array.rows(&rows, width));
+        let (targets, [lse, d_logps]) = (targets.rows(&rows, 1), [lse, d_logps].map(|array| array.rows(&rows, 1)));
+        let gradient = LogitGradient { targets: &targets, lse: &lse, d_logps: &d_logps };
+        backward_part(device, &h, head, &gradient, &d_h, d_head.as_deref());
+    }
+}
+
+fn backward_part(
+    device: &Device,
+    h: &GpuBuffer,
+    head: Weight<'_>,
+    LogitGradient { targets, lse, d_logps }: &LogitGradient<'_>,
+    d_h: &GpuBuffer,
+    d_head: Option<&GpuBuffer>,
+) {
+    let rows = targets.len();
     for_each_tile(device, h, head, rows, |part, logits| {
         let kernel = Kernel { shader: shader!("token_logps_backward"), constants: vec![] };
         let parameters = [rows, part.len(), part.start].map(|size| size as u32);
         let bindings = [targets.storage(), lse.storage(), d_logps.storage(), logits.storage()];
         device.run(kernel, &bindings, &parameters, line((rows * part.len()).div_ceil(GROUP)));
-        matmul::backward_input_part(device, logits, head, part.clone(), 1.0, part.start > 0, d_h);
+        let weight = head.part(&part);
+        matmul::backward_input_part(device, logits, weight, 0..part.len(), 1.0, part.start > 0, d_h);
         if let Some(d_head) = d_head {
-            matmul::backward_weight_part(device, logits, h, head.cols, part, 1.0, d_head);
+            let d_head = d_head.rows(&part, head.cols);
+            matmul::backward_weight_part(device, logits, h, head.cols, 0..part.len(), 1.0, &d_head);
         }
     });
 }
@@ -74,12 +112,21 @@ fn for_each_tile(
     rows: usize,
     mut visit: impl FnMut(Range<usize>, &GpuBuffer),
 ) {
-    let Some(most) = TILE_NUMBERS.checked_div(rows) else { return };
-    let tile = most.clamp(TILE_ROWS.start, TILE_ROWS.end).min(head.rows);
+    if rows == 0 {
+        return;
+    }
+    let most = device.binding_numbers();
+    let (planned, row) = (logit_tile(rows, head.rows), head.row_words().max(head.cols).max(rows));
+    // Each tile begins where a binding may.
+    let tile = if planned == head.rows { planned } else { planned / ALIGNMENT * ALIGNMENT };
+    let tile = if tile * row <= most { tile } else { most / row / ALIGNMENT * ALIGNMENT };
+    if tile == 0 {
+        return device.too_large(ALIGNMENT * row);
+    }
     let logits = device.buffer(rows * tile);
     for start in (0..head.rows).step_by(tile) {
         let part = start..head.rows.min(start + tile);
-        matmul::forward_part(device, h, head, part.clone(), 1.0, false, &logits);
+        matmul::forward_part(device, h, head.part(&part), 0..part.len(), 1.0, false, &logits);
         visit(part, &logits);
     }
 }

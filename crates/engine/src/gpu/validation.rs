@@ -29,58 +29,89 @@ fn functions(source: &str) -> impl Iterator<Item = &str> {
 
 /// Each shader as it is used.
 fn forms() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shaders");
+    let folder = Path::new("../../shaders");
     let libraries = files(&folder.join("lib"));
-    files(&folder).iter().flat_map(|(name, source)| complete(name, source, &libraries)).collect()
+    files(folder).into_iter().flat_map(|(name, source)| complete(name, source, &libraries)).collect()
 }
 
-/// A file alone, or behind each library in turn that has a function it calls and does not have itself; a library may
-/// need another one.
-fn complete(name: &str, source: &str, libraries: &[(String, String)]) -> Vec<(String, String)> {
-    let calls =
-        |function: &str| source.contains(&format!("{function}(")) && functions(source).all(|own| own != function);
-    let needed = libraries.iter().filter(|(_, library)| functions(library).any(calls));
-    let behind: Vec<_> = needed
-        .flat_map(|(library, text)| complete(library, text, libraries))
-        .map(|(library, text)| (format!("{library} + {name}"), format!("{text}{source}")))
-        .collect();
-    if behind.is_empty() { vec![(name.to_owned(), source.to_owned())] } else { behind }
+/// A source behind each library in turn that has a function it calls and does not have itself, until none is missing.
+fn complete(name: String, source: String, libraries: &[(String, String)]) -> Vec<(String, String)> {
+    let calls = |function: &str| {
+        let named = |at: usize| !source[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
+        source.match_indices(&format!("{function}(")).any(|(at, _)| named(at))
+    };
+    let missing = |function: &&str| calls(function) && functions(&source).all(|own| own != *function);
+    let Some(function) = libraries.iter().flat_map(|(_, library)| functions(library)).find(missing) else {
+        return vec![(name, source)];
+    };
+    let has = |library: &str| functions(library).any(|other| other == function);
+    let needed = libraries.iter().filter(|(_, library)| has(library));
+    let behind = |(library, text): &(String, String)| {
+        // Directives come first.
+        let all = if is_cooperative(&source) { [&source, text] } else { [text, &source] }.map(String::as_str);
+        complete(format!("{library} + {name}"), all.concat(), libraries)
+    };
+    needed.flat_map(behind).collect()
 }
 
-fn validate(name: &str, module: &Module) -> ModuleInfo {
+/// Whether it is for adapters with cooperative matrices only.
+fn is_cooperative(source: &str) -> bool {
+    source.lines().any(|line| line == "enable wgpu_cooperative_matrix;")
+}
+
+fn validate(name: &str, source: &str, module: &Module) -> ModuleInfo {
     // f16 in memory only, which every target of wgpu but old OpenGL unpacks.
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if is_cooperative(source) {
+        capabilities |= Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+    }
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
     validator.validate(module).unwrap_or_else(|error| panic!("{name}: {:?}", error.into_inner()))
 }
 
 #[test]
 fn every_shader_compiles_for_every_target() {
     let forms = forms();
-    assert!(!forms.is_empty(), "no shaders");
+    assert!(forms.iter().any(|(_, source)| !is_cooperative(source)), "no portable shaders");
+    assert!(forms.iter().any(|(_, source)| is_cooperative(source)), "no cooperative shaders");
     for (name, source) in &forms {
         let parsed = naga::front::wgsl::parse_str(source)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
-        let info = validate(name, &parsed);
-        let main = Some((ShaderStage::Compute, "main"));
-        let (module, info) = process_overrides(&parsed, &info, main, &Default::default())
-            .unwrap_or_else(|error| panic!("{name}: overrides need a default: {error}"));
-        assert_portable(name, &module);
+        let info = validate(name, source, &parsed);
+        // Both sizes of tile.
+        let sides: &[Option<f64>] = if is_cooperative(source) { &[Some(64.0), Some(128.0)] } else { &[None] };
+        for side in sides {
+            let constants = side.map(|side| ("SIDE".to_owned(), side)).into_iter().collect();
+            let main = Some((ShaderStage::Compute, "main"));
+            let (module, info) = process_overrides(&parsed, &info, main, &constants)
+                .unwrap_or_else(|error| panic!("{name}: overrides need a default: {error}"));
+            assert_within_limits(name, &module, is_cooperative(source));
+            assert_translates(name, &module, &info, is_cooperative(source));
+        }
+    }
+}
 
-        let words = spv::write_vec(&module, &info, &spv::Options::default(), None);
-        assert!(!words.unwrap().is_empty(), "{name}: SPIR-V");
+fn assert_translates(name: &str, module: &Module, info: &ModuleInfo, cooperative: bool) {
+    let words = spv::write_vec(module, info, &spv::Options::default(), None);
+    assert!(!words.unwrap().is_empty(), "{name}: SPIR-V");
 
-        let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
-        let (text, _) = msl::write_string(&module, &info, &options, &Default::default()).unwrap();
-        assert!(text.contains("kernel void"), "{name}: MSL");
+    // Simdgroup matrices came with version 2.3.
+    let lang_version = if cooperative { (2, 3) } else { msl::Options::default().lang_version };
+    let options = msl::Options { fake_missing_bindings: true, lang_version, ..Default::default() };
+    let (text, _) = msl::write_string(module, info, &options, &Default::default()).unwrap();
+    assert!(text.contains("kernel void"), "{name}: MSL");
 
+    // DX12 has no cooperative matrices in wgpu, and no adapter there lists any.
+    if !cooperative {
         let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
         let mut text = String::new();
-        hlsl::Writer::new(&mut text, &options, &Default::default()).write(&module, &info, None).unwrap();
+        hlsl::Writer::new(&mut text, &options, &Default::default()).write(module, info, None).unwrap();
         assert!(text.contains("numthreads"), "{name}: HLSL");
     }
 }
 
-fn assert_portable(name: &str, module: &Module) {
+fn assert_within_limits(name: &str, module: &Module, cooperative: bool) {
     let [entry] = &module.entry_points[..] else { panic!("{name}: one entry point, not {:?}", module.entry_points) };
     assert_eq!(entry.name, "main", "{name}");
     let invocations: u32 = entry.workgroup_size.iter().product();
@@ -91,7 +122,8 @@ fn assert_portable(name: &str, module: &Module) {
     let of = |wanted: fn(&AddressSpace) -> bool| module.global_variables.iter().filter(move |(_, v)| wanted(&v.space));
     let workgroup = of(|space| matches!(space, AddressSpace::WorkGroup));
     let bytes: u32 = workgroup.map(|(_, variable)| layouter[variable.ty].size).sum();
-    assert!(bytes <= MOST_WORKGROUP_BYTES, "{name}: {bytes} bytes of workgroup memory");
+    let most = if cooperative { super::forms::WORKGROUP_BYTES } else { MOST_WORKGROUP_BYTES };
+    assert!(bytes <= most, "{name}: {bytes} bytes of workgroup memory");
     let bindings = of(|space| matches!(space, AddressSpace::Storage { .. })).count();
     assert!(bindings <= MOST_STORAGE_BINDINGS, "{name}: {bindings} storage bindings");
 }

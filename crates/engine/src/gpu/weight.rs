@@ -3,9 +3,12 @@
 //! Each format has a file in shaders/lib that says how its blocks lie in words and defines `weight_at`, by which a kernel
 //! reads four columns of a row.
 
+use std::ops::Range;
+
 use super::Gpu;
-use super::buffer::GpuIndices;
+use super::buffer::{Binding, GpuIndices};
 use super::dispatch::Device;
+use super::shaders::library;
 use crate::matrix::{Matrix, MatrixData};
 use crate::tensor::{Dtype, Tensor};
 
@@ -60,7 +63,7 @@ fn padded(bytes: &[u8], len: usize, gap: usize, padded_len: usize) -> Vec<u8> {
 /// A matrix as kernels see it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Weight<'a> {
-    pub(super) storage: &'a wgpu::Buffer,
+    pub(super) storage: Binding<'a>,
     /// The file of shaders/lib that reads it.
     pub(super) library: &'static str,
     pub(super) rows: usize,
@@ -68,48 +71,46 @@ pub(super) struct Weight<'a> {
     pub(super) stride: usize,
 }
 
+impl Weight<'_> {
+    /// Words from one row to the next.
+    pub(super) fn row_words(&self) -> usize {
+        self.storage.bytes as usize / 4 / self.rows
+    }
+
+    /// Some of its rows, as a matrix of their own.
+    pub(super) fn part(self, rows: &Range<usize>) -> Self {
+        let words = self.row_words();
+        Weight { storage: self.storage.part(rows.start * words, rows.len() * words), rows: rows.len(), ..self }
+    }
+}
+
 impl<'a> From<&'a Matrix<Gpu>> for Weight<'a> {
     fn from(matrix: &'a Matrix<Gpu>) -> Self {
         let (rows, cols) = (matrix.rows(), matrix.cols());
         match matrix.data() {
             MatrixData::Dense(buffer) => {
-                Weight { storage: buffer.storage(), library: library(Dtype::F32), rows, cols, stride: cols }
+                Weight { storage: buffer.storage(), library: reader(Dtype::F32), rows, cols, stride: cols }
             }
             MatrixData::Packed(GpuPacked { words, dtype, stride }) => {
-                Weight { storage: words.storage(), library: library(*dtype), rows, cols, stride: *stride }
+                Weight { storage: words.storage(), library: reader(*dtype), rows, cols, stride: *stride }
             }
         }
     }
 }
 
-/// `over_weight!("name", library)`: a shader that reads a matrix, behind the functions of its format.
-macro_rules! over_weight {
-    ($name:literal, $library:expr) => {
-        $crate::gpu::shaders::Shader::new(
-            $name,
-            $library,
-            include_str!(concat!("../../../../shaders/", $name, ".wgsl")),
-        )
-    };
-}
-pub(super) use over_weight;
-
 /// The text of shaders/lib that reads matrices of a type.
-pub(super) const fn library(dtype: Dtype) -> &'static str {
-    macro_rules! text {
-        ($($name:literal),+) => { concat!($(include_str!(concat!("../../../../shaders/lib/", $name, ".wgsl"))),+) };
-    }
+const fn reader(dtype: Dtype) -> &'static str {
     match dtype {
-        Dtype::F32 => text!("f32"),
-        Dtype::F16 => text!("f16"),
-        Dtype::BF16 => text!("bf16"),
-        Dtype::Q8_0 => text!("q8_0"),
-        Dtype::Q4_0 => text!("q4_0"),
-        Dtype::Q4_1 => text!("q4_1"),
-        Dtype::Q5_0 => text!("q5_0"),
-        Dtype::Q5_1 => text!("q5_1"),
-        Dtype::Q4_K => text!("k_scales", "q4_k"),
-        Dtype::Q5_K => text!("k_scales", "q5_k"),
-        Dtype::Q6_K => text!("q6_k"),
+        Dtype::F32 => library!("f32"),
+        Dtype::F16 => library!("f16"),
+        Dtype::BF16 => library!("bf16"),
+        Dtype::Q8_0 => library!("q8_0"),
+        Dtype::Q4_0 => library!("q4_0"),
+        Dtype::Q4_1 => library!("q4_1"),
+        Dtype::Q5_0 => library!("q5_0"),
+        Dtype::Q5_1 => library!("q5_1"),
+        Dtype::Q4_K => library!("k_scales", "q4_k"),
+        Dtype::Q5_K => library!("k_scales", "q5_k"),
+        Dtype::Q6_K => library!("q6_k"),
     }
 }

@@ -10,6 +10,7 @@ use crate::tolerances::KERNEL;
 use crate::{Backend, Heads, LlamaConfig, Lora, Matrix, Segment};
 
 on_each_backend!(embed, store_rows, rms_norm, matmul, rope, attention, swiglu, token_logps, sample, linear);
+on_small_bindings!(80 << 10; rms_norm, matmul, swiglu, token_logps);
 
 fn embed<B: Backend>(backend: &B, random: &mut Random) {
     let (rows, width, count) = (random.pick(&[1, 50]), random.pick(&[1, 30, 64]), random.pick(&[1, 7, 200]));
@@ -139,8 +140,8 @@ fn sample<B: Backend>(backend: &B, random: &mut Random) {
     let settings = [
         Sampling::default(),
         Sampling { temperature: 0.0, ..Sampling::default() },
-        Sampling { temperature: 1.3, top_k: 7, top_p: 1.0, min_p: 0.0 },
-        Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.05 },
+        Sampling { temperature: 1.3, top_k: 7, top_p: 1.0, ..Sampling::default() },
+        Sampling { temperature: 1.0, top_p: 1.0, min_p: 0.05, ..Sampling::default() },
     ];
     for sampling in settings {
         let expected = |row: usize| {
@@ -150,7 +151,7 @@ fn sample<B: Backend>(backend: &B, random: &mut Random) {
         };
         let expected: Vec<u32> = (0..rows).map(expected).collect();
         let mut out = backend.indices(&vec![u32::MAX; rows]);
-        backend.sample(&backend.upload(&logits), &sampling, seed, &backend.indices(&streams), &mut out);
+        backend.sample(&backend.upload(&logits), &sampling, seed, &backend.indices(&streams), None, &mut out);
         assert_eq!(
             block_on(backend.read_indices(&out)).unwrap(),
             expected,
@@ -160,7 +161,7 @@ fn sample<B: Backend>(backend: &B, random: &mut Random) {
     // A row with nothing to draw from.
     logits[..vocab].fill(f32::NAN);
     let mut out = backend.indices(&vec![u32::MAX; rows]);
-    backend.sample(&backend.upload(&logits), &Sampling::default(), seed, &backend.indices(&streams), &mut out);
+    backend.sample(&backend.upload(&logits), &Sampling::default(), seed, &backend.indices(&streams), None, &mut out);
     assert_eq!(block_on(backend.read_indices(&out)).unwrap()[0], 0);
 }
 

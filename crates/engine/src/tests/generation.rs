@@ -1,6 +1,6 @@
 //! Generation with a cache against the model without one, and against itself with other slots and other company.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cream_core::Sampling;
 use pollster::block_on;
@@ -11,15 +11,17 @@ use crate::tolerances::LAYOUT;
 use crate::{Adapter, Backend, GenerateOptions, Generated, Llama, LlamaConfig, Request};
 
 on_each_backend!(
+    whole_models:
     greedy_takes_what_the_model_without_a_cache_would,
     stop_tokens_cut,
     slots_and_company_change_nothing,
     more_prompt_tokens_than_one_pass_takes,
     a_sequence_may_fill_the_model_to_the_last_position,
+    a_harsh_penalty_repeats_nothing,
 );
 
-const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0 };
-const SAMPLED: Sampling = Sampling { temperature: 1.0, top_k: 50, top_p: 0.95, min_p: 0.0 };
+const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
+const SAMPLED: Sampling = Sampling { temperature: 1.0, top_k: 50, top_p: 0.95, ..GREEDY };
 
 fn options(sampling: Sampling, slots: usize) -> GenerateOptions {
     GenerateOptions { max_new_tokens: 12, sampling, seed: 7, stop_tokens: vec![], slots }
@@ -58,14 +60,17 @@ fn greedy_takes_what_the_model_without_a_cache_would<B: Backend>(backend: &B, ra
         let (model, adapter) = (model(backend, random, &config, false), adapter(backend, random, &config));
         for (adapter, slots) in [(None, 3), (Some(&adapter), 100)] {
             let requests = requests(random);
-            for ((id, completion), (tokens, stopped)) in generate(&model, adapter, &requests, &options(GREEDY, slots)) {
-                assert!(tokens.len() == 12 && !stopped, "{id}, {completion}: {tokens:?}");
+            let made = generate(&model, adapter, &requests, &options(GREEDY, slots));
+            // Completions of one prompt are the same, as a rule: each is looked at once.
+            let different: BTreeSet<_> = made.into_iter().map(|((id, _), made)| (id, made)).collect();
+            for (id, (tokens, stopped)) in different {
+                assert!(tokens.len() == 12 && !stopped, "{id}: {tokens:?}");
                 let mut sequence = requests.iter().find(|r| r.id == id).unwrap().prompt.clone();
                 for token in tokens {
                     let logps = next_logps(&model, adapter, &sequence);
                     let best = logps.iter().copied().fold(f32::MIN, f32::max);
                     let short = f64::from(best - logps[token as usize]);
-                    assert!(short <= LAYOUT, "{id}, {completion}: token {token} after {sequence:?} is off by {short}");
+                    assert!(short <= LAYOUT, "{id}: token {token} after {sequence:?} is off by {short}");
                     sequence.push(token);
                 }
             }
@@ -127,4 +132,25 @@ fn a_sequence_may_fill_the_model_to_the_last_position<B: Backend>(backend: &B, r
     let prompt = random.ids(config.max_position_embeddings - 12, 320);
     let made = generate(&model, None, &[Request { id: "long".into(), prompt, completions: 2 }], &options(SAMPLED, 1));
     assert!(made.values().all(|(tokens, _)| tokens.len() == 12));
+}
+
+/// Tokens of the prompt count too, and those that steps queued before a read have drawn.
+fn a_harsh_penalty_repeats_nothing<B: Backend>(backend: &B, random: &mut Random) {
+    let [config, _] = configs();
+    let model = model(backend, random, &config, false);
+    let sampling = Sampling { repetition_penalty: 1e6, ..GREEDY };
+    let request = |len: usize| Request { id: len.to_string(), prompt: random.ids(len, 320), completions: 1 };
+    let requests: Vec<Request> = [1, 2, 40].map(request).into();
+    let repeats = |made: &Made| {
+        let repeats = |Request { id, prompt, .. }: &Request| {
+            let tokens = &made[&(id.clone(), 0)].0;
+            let before = |i: usize| prompt.iter().chain(&tokens[..i]);
+            tokens.iter().enumerate().any(|(i, token)| before(i).any(|earlier| earlier == token))
+        };
+        requests.iter().any(repeats)
+    };
+    let options = GenerateOptions { max_new_tokens: 40, ..options(sampling, 2) };
+    assert!(!repeats(&generate(&model, None, &requests, &options)));
+    let plain = GenerateOptions { sampling: GREEDY, ..options };
+    assert!(repeats(&generate(&model, None, &requests, &plain)), "nothing to penalise");
 }

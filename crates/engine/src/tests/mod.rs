@@ -2,9 +2,15 @@
 //!
 //! A check takes a backend and a source of random numbers; [`on_each_backend`] makes it a test for every backend.
 
-/// One test a backend and check, `ROUNDS` times each.
+/// One test a backend and check, `ROUNDS` times each; of `whole_models`, fewer times where the GPU is software.
 macro_rules! on_each_backend {
+    (whole_models: $($check:ident),+ $(,)?) => {
+        on_each_backend!(@ $crate::gpu::testing::rounds(), $($check),+);
+    };
     ($($check:ident),+ $(,)?) => {
+        on_each_backend!(@ $crate::tests::random::rounds(), $($check),+);
+    };
+    (@ $rounds_on_gpu:expr, $($check:ident),+) => {
         mod cpu {
             $(
                 #[test]
@@ -21,6 +27,26 @@ macro_rules! on_each_backend {
                 #[test]
                 fn $check() {
                     let Some(backend) = $crate::gpu::testing::gpu() else { return };
+                    $rounds_on_gpu.for_each(|mut random| super::$check(&backend, &mut random));
+                }
+            )+
+        }
+    };
+}
+
+/// The same checks on a device whose bindings hold so many bytes, less than the largest arrays, so that these are split.
+macro_rules! on_small_bindings {
+    ($bytes:expr; $($check:ident),+ $(,)?) => {
+        #[cfg(feature = "gpu")]
+        mod small_bindings {
+            use $crate::gpu::testing::Limited;
+
+            static DEVICE: Limited = Limited::new($bytes);
+
+            $(
+                #[test]
+                fn $check() {
+                    let Some(backend) = DEVICE.get() else { return };
                     crate::tests::random::rounds().for_each(|mut random| super::$check(&backend, &mut random));
                 }
             )+
@@ -32,6 +58,7 @@ mod backward;
 mod forward;
 mod generation;
 mod layout;
+mod memory;
 pub(crate) mod models;
 mod optimiser;
 mod oracle;
@@ -77,6 +104,6 @@ pub(crate) fn widened(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(f64::from).collect()
 }
 
-fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
 }

@@ -101,7 +101,7 @@ pub(super) fn accumulate<B: Backend>(
 }
 
 /// Gradients of `sum of d[i] * logp of completion i`, by name.
-pub(super) fn gradients<B: Backend>(
+pub(crate) fn gradients<B: Backend>(
     model: &mut Llama<B>,
     adapter: Option<&mut Adapter<B>>,
     batches: &[(Batch, &[f64])],
@@ -123,6 +123,6 @@ pub(super) fn next_logps<B: Backend>(model: &Llama<B>, adapter: Option<&Adapter<
     block_on(model.token_logps(adapter, &Batch::new(&[group], vocab as usize).unwrap())).unwrap()
 }
 
-pub(super) fn batch(groups: &[Group]) -> Batch {
+pub(crate) fn batch(groups: &[Group]) -> Batch {
     Batch::new(groups, config().vocab_size).unwrap()
 }

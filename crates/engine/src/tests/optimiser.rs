@@ -6,6 +6,7 @@ use crate::tolerances::{KERNEL, MOMENTS};
 use crate::{AdamW, Backend, Parameter};
 
 on_each_backend!(sum_of_squares, adamw);
+on_small_bindings!(32 << 10; sum_of_squares, adamw);
 
 fn sum_of_squares<B: Backend>(backend: &B, random: &mut Random) {
     // Each has its share of the sum, whatever its length.

@@ -10,7 +10,7 @@ const ROUNDS: u64 = 4;
 /// Each with a seed of its own; `CREAM_TEST_SEED` sets the first, which is 0 otherwise.
 pub(crate) fn rounds() -> impl Iterator<Item = Random> {
     let first = std::env::var("CREAM_TEST_SEED").map_or(0, |seed| seed.parse().unwrap());
-    (first..first + ROUNDS).map(|seed| Random { seed, used: 0 })
+    (first..first + ROUNDS).map(Random::seeded)
 }
 
 pub(crate) struct Random {
@@ -27,6 +27,10 @@ impl Drop for Random {
 }
 
 impl Random {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Random { seed, used: 0 }
+    }
+
     fn words(&mut self) -> [u32; 4] {
         self.used += 1;
         Stream::at(self.seed, 0, 0, self.used).random()

@@ -61,6 +61,7 @@ fn generation() {
         (Sampling { temperature: f32::NAN, ..good.sampling }, "temperature"),
         (Sampling { top_p: 0.0, ..good.sampling }, "top_p"),
         (Sampling { min_p: 2.0, ..good.sampling }, "min_p"),
+        (Sampling { repetition_penalty: 0.0, ..good.sampling }, "repetition_penalty"),
     ] {
         assert_refused(generate(&[1, 2], &GenerateOptions { sampling, ..good.clone() }), &[field]);
     }

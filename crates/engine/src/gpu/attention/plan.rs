@@ -64,18 +64,20 @@ struct KeyTile {
 /// Segments, cut into tiles of queries.
 #[derive(Debug)]
 pub struct GpuPlan {
-    segments: Vec<Segment>,
+    pub(in super::super) segments: Vec<Segment>,
     /// Tiles of several queries.
     pub(super) several: List,
     /// Tiles of one query.
     pub(super) single: List,
+    /// Most keys that one of them sees.
+    pub(super) longest: usize,
     /// Made by the first backward pass, since most plans see none.
     keys: OnceLock<List>,
 }
 
 impl GpuPlan {
     pub(in super::super) fn new(device: &Device, segments: &[Segment]) -> Self {
-        let mut next_row = 0;
+        let mut next_row = segments.first().map_or(0, |first| first.query_start);
         for segment in segments {
             assert_eq!(
                 segment.query_start, next_row,
@@ -85,10 +87,12 @@ impl GpuPlan {
         }
         let tiles = segments.iter().flat_map(QueryTile::of);
         let (single, several): (Vec<_>, Vec<_>) = tiles.partition(|tile| tile.len == 1);
+        let longest = single.iter().map(|tile| tile.visible).max().unwrap_or(0);
         GpuPlan {
             segments: segments.to_vec(),
             several: List::new(device, &several),
             single: List::new(device, &single),
+            longest: longest as usize,
             keys: OnceLock::new(),
         }
     }

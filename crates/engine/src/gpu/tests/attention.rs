@@ -9,7 +9,7 @@ use crate::{Backend, Batch, Group, Heads, Segment};
 const HEADS: [(usize, usize, usize); 7] =
     [(1, 1, 2), (2, 2, 16), (6, 2, 10), (3, 1, 64), (9, 3, 64), (2, 1, 90), (3, 1, 128)];
 
-struct Inputs {
+pub(super) struct Inputs {
     segments: Vec<Segment>,
     heads: Heads,
     q: Vec<f32>,
@@ -19,7 +19,7 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn new(
+    pub(super) fn new(
         random: &mut Random,
         segments: Vec<Segment>,
         key_rows: usize,
@@ -36,7 +36,7 @@ impl Inputs {
     }
 }
 
-fn forward<B: Backend>(backend: &B, inputs: &Inputs) -> Outputs {
+pub(super) fn forward<B: Backend>(backend: &B, inputs: &Inputs) -> Outputs {
     let Inputs { segments, heads, q, k, v, .. } = inputs;
     let (mut out, mut lse) = (unwritten(backend, q.len()), unwritten(backend, q.len() / heads.dim));
     let [q, k, v] = [q, k, v].map(|values| backend.upload(values));
@@ -44,7 +44,7 @@ fn forward<B: Backend>(backend: &B, inputs: &Inputs) -> Outputs {
     vec![("out", read(backend, &out)), ("lse", read(backend, &lse))]
 }
 
-fn backward<B: Backend>(backend: &B, inputs: &Inputs) -> Outputs {
+pub(super) fn backward<B: Backend>(backend: &B, inputs: &Inputs) -> Outputs {
     let Inputs { segments, heads, q, k, v, d_out } = inputs;
     let (mut out, mut lse) = (unwritten(backend, q.len()), unwritten(backend, q.len() / heads.dim));
     let [mut d_q, mut d_k, mut d_v] = [q, k, v].map(|like| unwritten(backend, like.len()));

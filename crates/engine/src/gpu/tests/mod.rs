@@ -1,8 +1,10 @@
 //! Every kernel on the GPU against its CPU twin: values and every gradient, on sizes that no tile divides.
 
 mod attention;
+mod matmul;
 mod rms_norm;
 mod rope;
+mod split;
 
 use crate::Cpu;
 use crate::gpu::testing::gpu;

@@ -1,0 +1,99 @@
+//! Stages held against the memory of their device before they take any.
+
+use cream_engine::{Backend, Budget, MemoryPlan};
+
+use crate::error::{Error, Result};
+use crate::progress::{Progress, Stage};
+
+/// Tokens at once below which less memory costs too much time.
+const FEWEST_TOKENS: usize = 64;
+
+/// A setting, its half, and so on down to `least`.
+pub(crate) fn halved(from: usize, least: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(from), move |&n| (n > least).then(|| (n / 2).max(least)))
+}
+
+/// The same for tokens at once.
+pub(crate) fn fewer_tokens(from: usize) -> impl Iterator<Item = usize> {
+    halved(from, FEWEST_TOKENS.min(from))
+}
+
+/// The first of `settings` that fits in the device's memory; they go from what was asked for to what takes least. Only
+/// the first may be taken unless the device's budget lets stages adapt. `flags` names a setting.
+pub(crate) fn fitting<B: Backend, S: Clone>(
+    stage: Stage,
+    backend: &B,
+    settings: impl IntoIterator<Item = S>,
+    plan: impl Fn(&S) -> Result<MemoryPlan>,
+    flags: impl Fn(&S) -> String,
+    progress: &mut dyn Progress,
+) -> Result<S> {
+    let mut settings = settings.into_iter();
+    let first = settings.next().expect("what was asked for");
+    let wanted = plan(&first)?;
+    progress.detail(&format!("{stage}: memory planned\n{wanted}"));
+    let Budget { bytes: Some(budget), adapt } = backend.budget() else { return Ok(first) };
+    let needed = wanted.bytes();
+    if needed <= budget {
+        return Ok(first);
+    }
+    for setting in settings {
+        let bytes = plan(&setting)?.bytes();
+        if bytes > budget {
+            continue;
+        }
+        let flags = flags(&setting);
+        if !adapt {
+            let advice = format!("{flags} needs {bytes}, and --memory auto chooses it");
+            return Err(Error::Memory { stage, needed, budget, advice });
+        }
+        progress.log(&format!(
+            "{stage}: {needed} bytes do not fit in {budget}; {flags} needs {bytes}, with the same result up to rounding"
+        ));
+        return Ok(setting);
+    }
+    let advice = "no setting needs so little: a smaller model or shorter texts".into();
+    Err(Error::Memory { stage, needed, budget, advice })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Log;
+    use cream_engine::Cpu;
+
+    fn choose(bytes: Option<u64>, adapt: bool) -> (Result<usize>, Vec<String>) {
+        let backend = Cpu::new().with_budget(Budget { bytes, adapt });
+        let mut log = Log::new(usize::MAX);
+        let plan = |&slots: &usize| Ok(MemoryPlan { parts: vec![("weights", 100), ("rest", 10 * slots as u64)] });
+        let flags = |slots: &usize| format!("--slots {slots}");
+        let chosen = fitting(Stage::Sample, &backend, halved(9, 1), plan, flags, &mut log);
+        (chosen, log.lines)
+    }
+
+    #[test]
+    fn what_fits_is_taken_as_it_is() {
+        for budget in [None, Some(190)] {
+            let (chosen, lines) = choose(budget, true);
+            assert_eq!((chosen.unwrap(), lines), (9, vec![]));
+        }
+    }
+
+    #[test]
+    fn less_is_taken_only_where_that_is_asked_for() {
+        let (chosen, lines) = choose(Some(189), true);
+        assert_eq!(chosen.unwrap(), 4);
+        assert!(lines[0].contains("190 bytes do not fit in 189; --slots 4 needs 140"), "{lines:?}");
+        let message = choose(Some(120), false).0.unwrap_err().to_string();
+        let expected = "sample: 190 bytes of memory are needed and 120 may be taken; \
+                        --slots 2 needs 120, and --memory auto chooses it";
+        assert_eq!(message, expected);
+        assert!(choose(Some(109), true).0.unwrap_err().to_string().contains("no setting needs so little"));
+    }
+
+    #[test]
+    fn tokens_are_halved_to_a_floor() {
+        assert_eq!(fewer_tokens(300).collect::<Vec<_>>(), [300, 150, 75, 64]);
+        assert_eq!(fewer_tokens(5).collect::<Vec<_>>(), [5]);
+    }
+}
