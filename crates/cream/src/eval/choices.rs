@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::policy::{Encoder, Policy};
 use crate::progress::{Progress, Stage, Update};
 use crate::rows::Turns;
-use crate::score::group_logps;
+use crate::score::{fitting_tokens, group_logps};
 
 pub(super) async fn evaluate<B: Backend>(
     policy: Policy<'_, B>,
@@ -18,17 +18,22 @@ pub(super) async fn evaluate<B: Backend>(
 ) -> Result<(Vec<Outcome>, Measures)> {
     let groups = rows.iter().map(|row| group(policy.encoder, row, options.chat)).collect::<Result<Vec<_>>>()?;
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let batch_tokens = fitting_tokens(policy, &groups, options.batch_tokens, progress)?;
     let mut told = |done, tokens| {
         progress.update(&Update { stage: Stage::Score, output: name, done, total: rows.len(), tokens, metrics: None })
     };
     told(0, 0)?;
     let mut tokens = 0;
-    let logps = group_logps(policy, &ids, &groups, options.batch_tokens, |done, rows| {
+    let logps = group_logps(policy, &ids, &groups, batch_tokens, |done, rows| {
         tokens += rows;
         told(done, tokens)
     });
-    let outcomes: Vec<Outcome> =
-        rows.iter().zip(&groups).zip(logps.await?).map(|((row, group), logps)| outcome(row, group, logps)).collect();
+    let outcomes: Vec<Outcome> = rows
+        .iter()
+        .zip(&groups)
+        .zip(logps.await.map_err(|error| error.of_stage(Stage::Score))?)
+        .map(|((row, group), logps)| outcome(row, group, logps))
+        .collect();
     let right = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Choice { acc_norm: true, .. })).count();
     let (acc_norm, acc_norm_stderr) = share(right, rows.len());
     Ok((outcomes, Measures::Choices { acc_norm, acc_norm_stderr }))
