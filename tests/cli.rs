@@ -4,24 +4,15 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{assert_same_tree, cream, done, fails, file, folder, prompts, text, tiny_model, tree};
+use crate::support::{
+    assert_same_logps, assert_same_tree, cream, done, fails, file, folder, prompts, rows, text, tiny_model, tree, words,
+};
 
 /// What the same model may give in another place of a batch, or merged with its adapter: rounding.
 const SAME_LOGPS: f64 = 1e-4;
 
-fn rows(path: &str) -> Vec<Value> {
-    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn bytes(path: &str) -> Vec<u8> {
     fs::read(path).unwrap()
-}
-
-/// `a b c` as the words of a command line; `{name}` is filled in.
-macro_rules! words {
-    ($($arg:tt)*) => {
-        format!($($arg)*).split(' ').map(str::to_owned).collect::<Vec<_>>()
-    };
 }
 
 #[test]
@@ -86,16 +77,8 @@ fn shards_together_are_the_whole() {
         assert_eq!(rows(&part), whole.iter().skip(i).step_by(2).cloned().collect::<Vec<_>>());
         done(&words!("score --model {model} --input {all} --output {of_part} --shard {i}/2"));
         for (part, whole) in rows(&of_part).iter().zip(scored.iter().skip(i).step_by(2)) {
-            assert_same_logps(part, whole);
+            assert_same_logps(part, whole, SAME_LOGPS);
         }
-    }
-}
-
-fn assert_same_logps(left: &Value, right: &Value) {
-    assert_eq!((&left["id"], &left["tokens"]), (&right["id"], &right["tokens"]));
-    let logps = |row: &Value| row["logps"].as_array().unwrap().iter().map(|l| l.as_f64().unwrap()).collect::<Vec<_>>();
-    for (left, right) in logps(left).iter().zip(logps(right)) {
-        assert!((left - right).abs() <= SAME_LOGPS * right.abs(), "{left} {right}");
     }
 }
 
@@ -130,7 +113,7 @@ fn exports_score_as_what_they_came_from() {
     done(&words!("export --model {model} --adapter {adapter} --output {merged}"));
     done(&words!("score --model {merged} --input {c} --output {other}"));
     for (left, right) in rows(&other).iter().zip(&rows(&scores)) {
-        assert_same_logps(left, right);
+        assert_same_logps(left, right, SAME_LOGPS);
     }
     done(&words!("export --model {model} --adapter {adapter} --output {peft} --format peft --base-model org/name"));
     let config: Value = serde_json::from_slice(&bytes(&format!("{peft}/adapter_config.json"))).unwrap();
@@ -259,9 +242,9 @@ fn mistakes_are_one_line() {
     fails(&sample(&format!("--model {model} --prompts {prompts} -n 0")), 1, &["completions: 0, expected at least 1"]);
     fails(&sample(&format!("--model {model} --prompts {prompts} --shard 2/2")), 2, &["2/2"]);
     fails(
-        &sample(&format!("--model {model} --prompts {prompts} --device gpu")),
+        &sample(&format!("--model {model} --prompts {prompts} --device gpu:99")),
         1,
-        &["--device gpu", "expected cpu or auto"],
+        &["--device gpu:99: no such adapter", "expected"],
     );
     fails(
         &sample(&format!("--model {model} --prompts {prompts} --max-prompt-tokens 3")),
@@ -345,8 +328,18 @@ fn bench_tells_every_stage_in_the_keys_of_the_scripts() {
 
 #[test]
 fn devices_and_help_say_what_there_is() {
-    let device: Value = serde_json::from_str(&done(&["devices", "--json"])).unwrap();
-    assert_eq!(device["device"], "cpu");
+    let devices = done(&["devices", "--json"]);
+    let devices: Vec<Value> = devices.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&devices[0]["device"], &devices[0]["kind"]), (&"cpu".into(), &"cpu".into()));
+    for (i, gpu) in devices[1..].iter().enumerate() {
+        assert_eq!(gpu["device"], format!("gpu:{i}"));
+        assert!(gpu["forms"].as_str().is_some_and(|forms| !forms.is_empty()), "{gpu}");
+        // What WebGPU promises.
+        assert!(gpu["max_binding_bytes"].as_u64().is_some_and(|bytes| bytes >= 128 << 20), "{gpu}");
+        assert!(gpu["kind"] != "software" || gpu["auto"] == false, "{gpu}");
+    }
+    assert_eq!(devices.iter().filter(|device| device["auto"] == true).count(), 1);
+    assert_eq!(done(&["devices"]).lines().count(), devices.len());
     for verb in ["run", "sft", "sample", "score", "pair", "train", "generate", "export", "bench"] {
         assert!(done(&[verb, "--help"]).contains(&format!("  cream {verb} --")), "{verb} --help has an example");
     }

@@ -24,8 +24,9 @@ const FILES: [&str; 12] = [
     "iteration-2/adapter_config.json",
 ];
 
-struct Case {
-    args: Vec<String>,
+/// A call of `cream run`, but for the folder it writes.
+pub(crate) struct Case {
+    pub(crate) args: Vec<String>,
 }
 
 impl Case {
@@ -52,7 +53,7 @@ impl Case {
     }
 
     /// Starts a run and kills it (SIGKILL) as soon as `now` says so; whether that was before its end.
-    fn kill(&self, run: &Path, mut now: impl FnMut() -> bool) -> bool {
+    pub(crate) fn kill(&self, run: &Path, mut now: impl FnMut() -> bool) -> bool {
         let mut child = self.start(run);
         let mut ended = false;
         while !ended && !now() {
@@ -69,7 +70,7 @@ impl Case {
         self.kill(run, || start.elapsed() >= delay)
     }
 
-    fn finish(&self, run: &Path) {
+    pub(crate) fn finish(&self, run: &Path) {
         let output = self.command(run).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

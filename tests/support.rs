@@ -1,10 +1,22 @@
-use std::fs;
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::{env, fs, thread};
 
-/// tests/golden
+use serde_json::Value;
+
+/// `a b c` as the words of a command line; `{name}` is filled in.
+macro_rules! words {
+    ($($arg:tt)*) => {
+        format!($($arg)*).split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+}
+pub(crate) use words;
+
+/// tests/golden. Cargo runs tests in their package's folder; a path from build time would be another checkout's where
+/// two share a target folder.
 pub(crate) fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    std::path::absolute("tests/golden").expect("a current folder")
 }
 
 /// A fresh folder for one test.
@@ -43,9 +55,12 @@ pub(crate) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// The program, with nothing on standard input and no way to the network.
+/// The program, with nothing on standard input and no way to the network, on the CPU unless it is told where.
 pub(crate) fn cream<A: AsRef<str>>(args: &[A]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cream"));
+    if args.iter().all(|arg| arg.as_ref() != "--device") {
+        command.args(["--device", "cpu"]);
+    }
     command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::null()).env("HF_HUB_OFFLINE", "1");
     command
 }
@@ -56,6 +71,34 @@ pub(crate) fn done<A: AsRef<str>>(args: &[A]) -> String {
     let words: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
     assert!(status.success(), "cream {}: {status}: {}", words.join(" "), String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
+}
+
+/// The rows of a JSONL file.
+pub(crate) fn rows(path: &str) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Two rows of scores say the same of the same completions, but for this share of each log-prob.
+pub(crate) fn assert_same_logps(left: &Value, right: &Value, tolerance: f64) {
+    assert_eq!((&left["id"], &left["tokens"]), (&right["id"], &right["tokens"]));
+    let logps = |row: &Value| row["logps"].as_array().unwrap().iter().map(|l| l.as_f64().unwrap()).collect::<Vec<_>>();
+    for (left, right) in logps(left).iter().zip(logps(right)) {
+        assert!((left - right).abs() <= tolerance * right.abs(), "{left} {right}");
+    }
+}
+
+/// What `--device` calls the first adapter; none is a skip, and a failure where `CREAM_REQUIRE_GPU` is 1.
+pub(crate) fn gpu() -> Option<&'static str> {
+    const FIRST: &str = "gpu:0";
+    let devices = done(&["devices", "--json"]);
+    if devices.lines().any(|line| serde_json::from_str::<Value>(line).unwrap()["device"] == FIRST) {
+        return Some(FIRST);
+    }
+    let required = env::var_os("CREAM_REQUIRE_GPU").is_some_and(|value| value == "1");
+    assert!(!required, "CREAM_REQUIRE_GPU=1, and cream devices lists no adapter");
+    // libtest names a test's thread after it, and would keep what println! says to itself.
+    let _ = writeln!(stderr(), "skipped: {}: no adapter for wgpu", thread::current().name().unwrap_or_default());
+    None
 }
 
 /// Runs the program, which must fail with `code` and one line that has all of `parts`.

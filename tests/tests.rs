@@ -4,6 +4,8 @@
 
 /// The program's verbs on a tiny model: what they write, how they fail.
 mod cli;
+/// The program on a GPU, beside the CPU.
+mod gpu;
 /// `cream run` killed and taken up again.
 mod resume;
 /// A real instruct model against an independent implementation.

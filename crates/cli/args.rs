@@ -12,11 +12,13 @@ use cream::{Encoder, Level, PairOptions, SampleOptions, TrainOptions};
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use crate::device::Device;
+
 /// Flags of every verb.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Global {
-    /// Where to compute: auto takes the fastest device there is
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// Where to compute: auto takes the fastest real GPU, else the CPU; gpu:N one that `cream devices` lists
+    #[arg(long, global = true, value_name = "cpu|gpu|gpu:N|auto", default_value_t)]
     pub(crate) device: Device,
     /// Threads of the CPU [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -34,14 +36,6 @@ impl Global {
             .build_global()
             .with_context(|| format!("--threads {threads}: cannot start the threads"))
     }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Device {
-    #[default]
-    Auto,
-    Cpu,
-    Gpu,
 }
 
 /// How floats are stored.

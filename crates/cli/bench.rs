@@ -29,7 +29,7 @@ use crate::model::ModelFiles;
 /// programs that compute it so often do; here it is computed once. "gflops" counts the products that a stage cannot do
 /// without, on the tokens it does compute, and nothing twice; "efficiency" divides it by the best rate of matmul.
 /// "peak_mib" is the process's peak of resident memory since the stage began (Linux), what earlier stages freed and the
-/// allocator kept included: name one stage for its own.
+/// allocator kept included, a GPU's own memory not: name one stage for its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -140,6 +140,8 @@ struct Line<'a> {
 /// The bench under way.
 struct Bench<B> {
     args: Args,
+    /// As `--device` names it.
+    device: String,
     backend: B,
     files: Option<ModelFiles>,
     config: LlamaConfig,
@@ -152,7 +154,7 @@ struct Bench<B> {
 }
 
 impl Job for Args {
-    fn run<B: Backend>(self, backend: B, _: &Global) -> Result<()> {
+    fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         let files = self.model.as_deref().map(ModelFiles::open).transpose()?;
         let (config, weights) = match &files {
             Some(files) => {
@@ -164,7 +166,8 @@ impl Job for Args {
             None => (smollm2_135m(), weights(&smollm2_135m(), |_| self.storage.into())),
         };
         let dtype = format!("{:?}", weights[0].2).to_lowercase();
-        let mut bench = Bench { args: self, backend, files, config, weights, dtype, gflops: None };
+        let device = global.device.to_string();
+        let mut bench = Bench { args: self, device, backend, files, config, weights, dtype, gflops: None };
         // In the order of the list, whatever the order of the flags: the ratios need matmul first.
         for &stage in Stage::value_variants() {
             if bench.args.stages.contains(&stage) {
@@ -214,7 +217,7 @@ impl<B: Backend> Bench<B> {
     fn tell(&self, stage: Stage, row: &Row) -> Result<()> {
         // Weights that are trained are unpacked.
         let dtype = if stage == Stage::TrainFull { "f32" } else { &self.dtype };
-        let line = Line { system: "cream", device: device_of(&self.backend), dtype, stage, row };
+        let line = Line { system: "cream", device: &self.device, dtype, stage, row };
         if self.args.json {
             return say(&serde_json::to_string(&line)?);
         }
@@ -250,10 +253,6 @@ impl<B: Backend> Bench<B> {
     fn tokens(&self, vocab_size: usize, sequence: u64, len: usize) -> Vec<u32> {
         (0..len as u32).map(|i| 3 + Stream::at(0, sequence, 0, i).random()[0] % (vocab_size as u32 - 3)).collect()
     }
-}
-
-fn device_of<B: Backend>(_: &B) -> &'static str {
-    "cpu"
 }
 
 fn smollm2_135m() -> LlamaConfig {

@@ -1,12 +1,13 @@
 //! The program `cream`: reads flags, opens files, shows progress, and leaves the work to the libraries.
 //!
 //! One file a verb. What several verbs share: [`args`] (flags that become the libraries' options), [`device`], [`model`]
-//! and [`hub`] (model files), [`files`] (JSONL in and out), [`progress`], [`interrupt`]. There is no method and no maths here.
+//! and [`hub`] (model files), [`files`] (JSONL in and out), [`progress`], [`interrupt`], [`drivers`]. There is no method and no maths here.
 
 mod args;
 mod bench;
 mod device;
 mod devices;
+mod drivers;
 mod export;
 mod files;
 mod generate;
@@ -62,6 +63,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    drivers::quieten();
     match work(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

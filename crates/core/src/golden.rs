@@ -8,7 +8,7 @@ use std::vec;
 use std::vec::Vec;
 
 fn read(name: &str) -> Value {
-    let path = std::format!("{}/../../tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = std::format!("../../tests/golden/{name}");
     serde_json::from_slice(&std::fs::read(&path).expect(&path)).expect(&path)
 }
 

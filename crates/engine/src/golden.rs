@@ -7,8 +7,66 @@ use pollster::block_on;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
+use crate::tests::read;
 use crate::tolerances::{GOLDEN, GOLDEN_GRADIENT};
 use crate::*;
+
+/// One test a backend and check.
+macro_rules! on_each_backend {
+    ($($check:ident),+ $(,)?) => {
+        mod cpu {
+            $(
+                #[test]
+                fn $check() {
+                    super::$check(&super::Subject::cpu());
+                }
+            )+
+        }
+
+        #[cfg(feature = "gpu")]
+        mod gpu {
+            $(
+                #[test]
+                fn $check() {
+                    let Some(subject) = super::Subject::gpu() else { return };
+                    super::$check(&subject);
+                }
+            )+
+        }
+    };
+}
+
+on_each_backend!(
+    token_logps_and_logits,
+    loss_and_weight_gradients,
+    lora_gradients_and_ten_steps_of_adamw,
+    greedy_tokens
+);
+
+/// A backend, and how near its numbers must come.
+struct Subject<B> {
+    backend: B,
+    values: f64,
+    gradients: f64,
+}
+
+impl Subject<Cpu> {
+    fn cpu() -> Self {
+        Subject { backend: Cpu::new(), values: GOLDEN, gradients: GOLDEN_GRADIENT }
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Subject<crate::gpu::Gpu> {
+    fn gpu() -> Option<Self> {
+        use crate::tolerances::{GOLDEN_GPU, GOLDEN_GPU_GRADIENT};
+        crate::gpu::testing::gpu().map(|backend| Subject {
+            backend,
+            values: GOLDEN_GPU,
+            gradients: GOLDEN_GPU_GRADIENT,
+        })
+    }
+}
 
 #[derive(Deserialize)]
 struct Golden {
@@ -80,7 +138,7 @@ struct Greedy {
 const NAMES: [&str; 2] = ["tied", "untied"];
 
 fn file(name: &str, file: &str) -> Vec<u8> {
-    let path = format!("{}/../../tests/golden/{name}/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("../../tests/golden/{name}/{file}");
     std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
@@ -88,33 +146,36 @@ fn golden(name: &str) -> Golden {
     serde_json::from_slice(&file(name, "golden.json")).unwrap()
 }
 
-fn model(name: &str, weights: &str, trainable: bool) -> Llama<Cpu> {
-    let files = BTreeMap::from([
-        ("config.json".to_string(), file(name, "config.json")),
-        ("model.safetensors".to_string(), file(name, weights)),
-    ]);
-    Llama::new(Cpu::new(), &hf::load(&files).unwrap().0, trainable).unwrap()
-}
+impl<B: Backend> Subject<B> {
+    fn model(&self, name: &str, weights: &str, trainable: bool) -> Llama<B> {
+        let files = BTreeMap::from([
+            ("config.json".to_string(), file(name, "config.json")),
+            ("model.safetensors".to_string(), file(name, weights)),
+        ]);
+        Llama::new(self.backend.clone(), &hf::load(&files).unwrap().0, trainable).unwrap()
+    }
 
-fn close(got: f64, expected: f64, what: &str) {
-    let error = (got - expected).abs() / expected.abs().max(1.0);
-    assert!(error <= GOLDEN, "{what}: {got}, expected {expected}, off by {error:e}");
-}
+    fn close(&self, got: f64, expected: f64, what: &str) {
+        let error = (got - expected).abs() / expected.abs().max(1.0);
+        assert!(error <= self.values, "{what}: {got}, expected {expected}, off by {error:e}");
+    }
 
-fn all_close(got: impl IntoIterator<Item = f64>, expected: &[f64], what: &str) {
-    let got: Vec<f64> = got.into_iter().collect();
-    assert_eq!(got.len(), expected.len(), "{what}");
-    got.iter().zip(expected).for_each(|(&got, &expected)| close(got, expected, what));
-}
+    fn all_close(&self, got: impl IntoIterator<Item = f64>, expected: &[f64], what: &str) {
+        let got: Vec<f64> = got.into_iter().collect();
+        assert_eq!(got.len(), expected.len(), "{what}");
+        got.iter().zip(expected).for_each(|(&got, &expected)| self.close(got, expected, what));
+    }
 
-fn gradient_close(got: &[f32], expected: &[u8], what: &str) {
-    let expected: Vec<f32> = bytemuck::allocation::pod_collect_to_vec(expected);
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-    let pairs = || got.iter().zip(&expected).map(|(&g, &e)| (f64::from(g), f64::from(e)));
-    assert_eq!(got.len(), expected.len(), "{what}");
-    let size = norm(&mut pairs().map(|(_, e)| e));
-    let error = norm(&mut pairs().map(|(g, e)| g - e)) / size;
-    assert!(size > 0.0 && error <= GOLDEN_GRADIENT, "{what}: off by {error:e}");
+    fn gradient_close(&self, got: &B::Buffer, expected: &[u8], what: &str) {
+        let got = read(&self.backend, got);
+        let expected: Vec<f32> = bytemuck::allocation::pod_collect_to_vec(expected);
+        let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+        let pairs = || got.iter().zip(&expected).map(|(&g, &e)| (f64::from(g), f64::from(e)));
+        assert_eq!(got.len(), expected.len(), "{what}");
+        let size = norm(&mut pairs().map(|(_, e)| e));
+        let error = norm(&mut pairs().map(|(g, e)| g - e)) / size;
+        assert!(size > 0.0 && error <= self.gradients, "{what}: off by {error:e}");
+    }
 }
 
 fn groups(golden: &Golden) -> Vec<Group> {
@@ -153,45 +214,47 @@ impl Losses {
     }
 }
 
-#[test]
-fn token_logps_and_logits() {
+fn token_logps_and_logits<B: Backend>(subject: &Subject<B>) {
     for name in NAMES {
         let golden = golden(name);
         for (weights, reference) in [("model.safetensors", false), ("reference.safetensors", true)] {
-            let model = model(name, weights, false);
+            let model = subject.model(name, weights, false);
             let batch = Batch::new(&groups(&golden), model.config().vocab_size).unwrap();
             let logps = block_on(model.token_logps(None, &batch)).unwrap();
             for (logps, sequence) in batch.split(&logps).zip(&golden.sequences) {
                 let expected = if reference { &sequence.reference_token_logps } else { &sequence.token_logps };
-                all_close(logps.iter().map(|&l| f64::from(l)), expected, &format!("{name} {weights}"));
+                subject.all_close(logps.iter().map(|&l| f64::from(l)), expected, &format!("{name} {weights}"));
             }
         }
-        let model = model(name, "model.safetensors", false);
+        let model = subject.model(name, "model.safetensors", false);
         for sequence in &golden.sequences {
             let tokens = [&sequence.prompt[..], &sequence.completion].concat();
             let logits = block_on(model.last_logits(&tokens)).unwrap();
-            all_close(logits.into_iter().map(f64::from), &sequence.last_logits, &format!("{name} logits"));
+            subject.all_close(logits.into_iter().map(f64::from), &sequence.last_logits, &format!("{name} logits"));
         }
     }
 }
 
-#[test]
-fn loss_and_weight_gradients() {
+fn loss_and_weight_gradients<B: Backend>(subject: &Subject<B>) {
     for name in NAMES {
         let golden = golden(name);
-        let mut model = model(name, "model.safetensors", true);
+        let mut model = subject.model(name, "model.safetensors", true);
         let batch = Batch::new(&groups(&golden), model.config().vocab_size).unwrap();
         for recompute in [false, true] {
             let mut trainer = Trainer::new(&model, None, AdamW::default(), recompute);
             let loss = |logps: &[f64]| -> Result<Vec<f64>> {
                 let losses = Losses::new(&golden, logps);
-                all_close(losses.rows.iter().map(|r| r.loss), &golden.dpo.loss, "loss");
-                close(losses.mean(), golden.dpo.mean_loss, "mean loss");
-                all_close(losses.rows.iter().map(|r| r.margin), &golden.dpo.margins, "margins");
-                all_close(losses.rows.iter().map(|r| r.reward_chosen), &golden.dpo.rewards_chosen, "rewards");
-                all_close(losses.rows.iter().map(|r| r.reward_rejected), &golden.dpo.rewards_rejected, "rewards");
+                subject.all_close(losses.rows.iter().map(|r| r.loss), &golden.dpo.loss, "loss");
+                subject.close(losses.mean(), golden.dpo.mean_loss, "mean loss");
+                subject.all_close(losses.rows.iter().map(|r| r.margin), &golden.dpo.margins, "margins");
+                subject.all_close(losses.rows.iter().map(|r| r.reward_chosen), &golden.dpo.rewards_chosen, "rewards");
+                subject.all_close(
+                    losses.rows.iter().map(|r| r.reward_rejected),
+                    &golden.dpo.rewards_rejected,
+                    "rewards",
+                );
                 let d_margin = losses.rows.iter().map(|r| r.d_chosen / golden.beta);
-                all_close(d_margin, &golden.dpo.dloss_dmargin, "dL/dz");
+                subject.all_close(d_margin, &golden.dpo.dloss_dmargin, "dL/dz");
                 Ok(losses.gradient())
             };
             block_on(trainer.accumulate(&model, None, &batch, loss)).unwrap();
@@ -200,17 +263,16 @@ fn loss_and_weight_gradients() {
             let gradients = trainer.gradients(&mut model, None);
             assert_eq!(gradients.len(), expected.len());
             for (tensor, gradient) in gradients {
-                gradient_close(gradient, expected.tensor(&tensor).unwrap().data(), &format!("{name} {tensor}"));
+                subject.gradient_close(gradient, expected.tensor(&tensor).unwrap().data(), &format!("{name} {tensor}"));
             }
         }
     }
 }
 
-#[test]
-fn lora_gradients_and_ten_steps_of_adamw() {
+fn lora_gradients_and_ten_steps_of_adamw<B: Backend>(subject: &Subject<B>) {
     for name in NAMES {
         let golden = golden(name);
-        let mut model = model(name, "model.safetensors", false);
+        let mut model = subject.model(name, "model.safetensors", false);
         let batch = Batch::new(&groups(&golden), model.config().vocab_size).unwrap();
         let backend = model.backend().clone();
         let mut adapter = golden_adapter(name, &golden, &model);
@@ -220,8 +282,12 @@ fn lora_gradients_and_ten_steps_of_adamw() {
         for (step, point) in golden.lora.curve.iter().enumerate() {
             let loss = |logps: &[f64]| -> Result<Vec<f64>> {
                 let losses = Losses::new(&golden, logps);
-                close(losses.mean(), point.loss, &format!("{name} loss at step {step}"));
-                all_close(losses.rows.iter().map(|r| r.margin), &point.margins, &format!("{name} margins at {step}"));
+                subject.close(losses.mean(), point.loss, &format!("{name} loss at step {step}"));
+                subject.all_close(
+                    losses.rows.iter().map(|r| r.margin),
+                    &point.margins,
+                    &format!("{name} margins at {step}"),
+                );
                 Ok(losses.gradient())
             };
             block_on(trainer.accumulate(&model, Some(&adapter), &batch, loss)).unwrap();
@@ -232,11 +298,15 @@ fn lora_gradients_and_ten_steps_of_adamw() {
                 assert_eq!(gradients.len(), expected.len());
                 for (tensor, gradient) in gradients {
                     let tensor = tensor.replace("base_model.model.", "").replace(".weight", "");
-                    gradient_close(gradient, expected.tensor(&tensor).unwrap().data(), &format!("{name} {tensor}"));
+                    subject.gradient_close(
+                        gradient,
+                        expected.tensor(&tensor).unwrap().data(),
+                        &format!("{name} {tensor}"),
+                    );
                 }
             }
             let norm = block_on(trainer.update(&mut model, Some(&mut adapter), lr)).unwrap();
-            close(f64::from(norm), point.grad_norm, &format!("{name} gradient norm at step {step}"));
+            subject.close(f64::from(norm), point.grad_norm, &format!("{name} gradient norm at step {step}"));
         }
         // What is written is what is read.
         let (config, weights) = block_on(adapter.to_peft(&backend, "base")).unwrap();
@@ -246,7 +316,7 @@ fn lora_gradients_and_ten_steps_of_adamw() {
 }
 
 /// The script's adapter, under PEFT's names.
-fn golden_adapter(name: &str, golden: &Golden, model: &Llama<Cpu>) -> Adapter<Cpu> {
+fn golden_adapter<B: Backend>(name: &str, golden: &Golden, model: &Llama<B>) -> Adapter<B> {
     let bytes = file(name, "lora_init.safetensors");
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let renamed = tensors.tensors().into_iter().map(|(name, view)| (format!("base_model.model.{name}.weight"), view));
@@ -257,11 +327,10 @@ fn golden_adapter(name: &str, golden: &Golden, model: &Llama<Cpu>) -> Adapter<Cp
     Adapter::from_peft(model.backend(), model.config(), config.to_string().as_bytes(), &weights).unwrap()
 }
 
-#[test]
-fn greedy_tokens() {
+fn greedy_tokens<B: Backend>(subject: &Subject<B>) {
     for name in NAMES {
         let golden = golden(name);
-        let model = model(name, "reference.safetensors", false);
+        let model = subject.model(name, "reference.safetensors", false);
         let request =
             |(i, g): (usize, &Greedy)| Request { id: i.to_string(), prompt: g.prompt.clone(), completions: 1 };
         let requests: Vec<Request> = golden.greedy.iter().enumerate().map(request).collect();

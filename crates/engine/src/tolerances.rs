@@ -6,6 +6,15 @@ pub(crate) const GOLDEN: f64 = 1e-4;
 /// Gradients in f32 against torch autograd in f64: norm of the difference over the norm.
 pub(crate) const GOLDEN_GRADIENT: f64 = 1e-3;
 
+/// [`GOLDEN`] on a GPU: `exp`, division and roots that WGSL lets be off by some units in the last place add up over
+/// blocks and steps.
+#[cfg(feature = "gpu")]
+pub(crate) const GOLDEN_GPU: f64 = 1e-3;
+
+/// [`GOLDEN_GRADIENT`] on a GPU.
+#[cfg(feature = "gpu")]
+pub(crate) const GOLDEN_GPU_GRADIENT: f64 = 1e-2;
+
 /// The same computation laid out otherwise (packed, shared, cached), relative to the largest number: sums in f32 in
 /// another order.
 pub(crate) const LAYOUT: f64 = 2e-5;

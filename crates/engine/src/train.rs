@@ -217,7 +217,7 @@ impl<B: Backend> Trainer<B> {
     /// Takes up a state that [`Trainer::state`] made for a model and adapter of the same shape.
     ///
     /// # Errors
-    /// A state that is cut short or of another shape.
+    /// A state that is cut short or of another shape; nothing has changed then.
     pub fn restore(&mut self, model: &mut Llama<B>, adapter: Option<&mut Adapter<B>>, state: &[u8]) -> Result<()> {
         let bad = |field: &str, problem: String| Error::file("training state", field, problem);
         let (_, header) = SafeTensors::read_metadata(state).map_err(|e| bad("header", e.to_string()))?;
@@ -225,17 +225,23 @@ impl<B: Backend> Trainer<B> {
         let step = step.ok_or_else(|| bad("step", "missing, expected a number".into()))?;
         let file = SafeTensors::deserialize(state).map_err(|e| bad("header", e.to_string()))?;
         let backend = model.backend().clone();
+        let mut buffers = Vec::new();
         for ((name, value), [first, second]) in parameters(model, adapter)?.into_iter().zip(&mut self.moments) {
-            for (kind, buffer) in KINDS.iter().zip([value, first, second]) {
-                let name = format!("{name}.{kind}");
-                let view = file.tensor(&name).map_err(|e| bad(&name, e.to_string()))?;
-                let len = backend.len(buffer);
-                if view.dtype() != safetensors::Dtype::F32 || view.shape() != [len] {
-                    let found = format!("{:?} {:?}, expected F32 [{len}]", view.dtype(), view.shape());
-                    return Err(bad(&name, found));
-                }
-                *buffer = backend.upload(&bytemuck::allocation::pod_collect_to_vec::<u8, f32>(view.data()));
+            let named = KINDS.iter().map(|kind| format!("{name}.{kind}"));
+            buffers.extend(named.zip([value, first, second]));
+        }
+        let tensor = |name: &str, len: usize| {
+            let view = file.tensor(name).map_err(|e| bad(name, e.to_string()))?;
+            if view.dtype() != safetensors::Dtype::F32 || view.shape() != [len] {
+                return Err(bad(name, format!("{:?} {:?}, expected F32 [{len}]", view.dtype(), view.shape())));
             }
+            Ok(view)
+        };
+        // All are checked before the first is replaced.
+        let views = buffers.iter().map(|(name, buffer)| tensor(name, backend.len(buffer)));
+        let views = views.collect::<Result<Vec<_>>>()?;
+        for ((_, buffer), view) in buffers.into_iter().zip(views) {
+            *buffer = backend.upload(&bytemuck::allocation::pod_collect_to_vec::<u8, f32>(view.data()));
         }
         self.step = step;
         Ok(())

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -53,7 +52,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     let threads = thread::available_parallelism().context("cannot count the cores")?.to_string();
     let quick: &[&str] = if quick { &["--quick"] } else { &[] };
     let model = crate::model::path()?;
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    let peers = crate::root().join("crates/xtask/peers");
 
     let ours = |args: &[&str]| {
         let mut command = crate::cargo(&["run", "--release", "--quiet", "--package", "cream", "--", "bench", "--json"]);

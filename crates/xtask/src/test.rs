@@ -3,9 +3,9 @@
 //! Everything is built in release with one set of features, so that nothing compiles twice. A missing tool is a skip,
 //! named at the end; where `CI` is set it is a failure.
 
-use std::env;
 use std::process::Command;
 use std::time::Instant;
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
@@ -13,10 +13,11 @@ const BARE_METAL: &str = "thumbv7em-none-eabihf";
 const WASM: &str = "wasm32-unknown-unknown";
 
 pub(crate) fn run() -> Result<()> {
+    let in_ci = env::var_os("CI").is_some();
     let mut skipped = Vec::new();
     let mut have = |name: &str, got: Result<()>| match got {
         Ok(()) => Ok(true),
-        Err(error) if env::var_os("CI").is_some() => Err(error.context(format!("CI needs {name}"))),
+        Err(error) if in_ci => Err(error.context(format!("CI needs {name}"))),
         Err(error) => {
             skipped.push(format!("{name}: {error:#}"));
             Ok(false)
@@ -25,18 +26,20 @@ pub(crate) fn run() -> Result<()> {
     let bare_metal = have("cream-core for bare metal", target(BARE_METAL))?;
     let wasm = have("cream and engine for WebAssembly", target(WASM))?;
     have("tests on SmolLM2", crate::model::path().map(drop))?;
+    have("tests on a GPU or a software one", vulkan())?;
 
-    step(&["fmt", "--all", "--check"], "")?;
-    step(&["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], "")?;
+    step(&["fmt", "--all", "--check"], &[])?;
+    step(&["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     if bare_metal {
-        step(&["build", "--release", "--locked", "--package", "cream-core", "--target", BARE_METAL], "")?;
+        step(&["build", "--release", "--locked", "--package", "cream-core", "--target", BARE_METAL], &[])?;
     }
     if wasm {
-        let packages = ["--package", "cream-engine", "--package", "cream-method"];
-        step(&[&["check", "--release", "--locked", "--target", WASM][..], &packages].concat(), "")?;
+        let packages = ["--package", "cream-engine", "--package", "cream-method", "--features", "cream-method/gpu"];
+        step(&[&["check", "--release", "--locked", "--target", WASM][..], &packages].concat(), &[])?;
     }
-    step(&["doc", "--release", "--workspace", "--no-deps", "--locked"], "-D warnings")?;
-    step(&["test", "--release", "--workspace", "--locked"], "")?;
+    step(&["doc", "--release", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    let required: &[_] = if in_ci { &[("CREAM_REQUIRE_GPU", "1")] } else { &[] };
+    step(&["test", "--release", "--workspace", "--locked"], required)?;
     for skip in skipped {
         println!("skipped: {skip}");
     }
@@ -53,17 +56,31 @@ fn target(name: &str) -> Result<()> {
     crate::run(Command::new("rustup").args(["target", "add", name]))
 }
 
-fn step(args: &[&str], rustdoc_flags: &str) -> Result<()> {
-    let mut command = crate::cargo(args);
-    if !rustdoc_flags.is_empty() {
-        command.env("RUSTDOCFLAGS", rustdoc_flags);
+/// Where Vulkan's loader finds drivers on Linux.
+const DRIVERS: [&str; 3] = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+
+/// A Vulkan driver for wgpu; CI installs Mesa's, which has one in software. Other systems bring Metal or DX12.
+fn vulkan() -> Result<()> {
+    let chosen = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].iter().any(|name| env::var_os(name).is_some());
+    let there = DRIVERS.iter().any(|folder| fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()));
+    if !cfg!(target_os = "linux") || chosen || there {
+        return Ok(());
     }
+    if env::var_os("CI").is_none() {
+        bail!("no Vulkan driver (apt-get install mesa-vulkan-drivers has one in software)");
+    }
+    let apt = |args: &[&str]| crate::run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"));
+    apt(&["update"])?;
+    apt(&["install", "--yes", "--no-install-recommends", "libvulkan1", "mesa-vulkan-drivers"])
+}
+
+/// Runs cargo with these arguments and environment, and tells how long it took.
+pub(crate) fn step(args: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let mut command = crate::cargo(args);
+    command.envs(environment.iter().copied());
     println!("== {}", crate::words(&command));
     let start = Instant::now();
     let result = crate::run(&mut command);
     println!("== {:.0} s", start.elapsed().as_secs_f64());
-    match result {
-        Err(error) => bail!(error),
-        Ok(()) => Ok(()),
-    }
+    result
 }

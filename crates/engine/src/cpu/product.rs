@@ -193,27 +193,8 @@ pub(super) fn product_by_columns(
         let lhs = Strided { data: &lhs.data[(rows.start * lhs.row).min(lhs.data.len())..], ..lhs };
         SCRATCH.with_borrow_mut(|scratch| {
             if let (Rhs::Transposed(weight), true) = (rhs, is_few) {
-                let Scratch { unpacked, few } = scratch;
-                few.resize(FEW_ROWS * GROUP);
-                for start in columns.clone().step_by(GROUP) {
-                    let columns = start..columns.end.min(start + GROUP);
-                    let few = &mut few[..m * columns.len()];
-                    let x = &lhs.data[..m * k];
-                    match weight.packed(columns.clone()) {
-                        Some((dtype, bytes)) if m == 1 => few_rows::one_row(x, dtype, bytes, few),
-                        _ => {
-                            let ahead = weight.bytes(columns.end..n.min(columns.end + GROUP));
-                            few_rows::product(x, weight.rows_in(columns.clone(), unpacked), k, k, ahead, few);
-                        }
-                    }
-                    for (row, few) in few.chunks_exact(columns.len()).enumerate() {
-                        // SAFETY: as below.
-                        let dst = unsafe { target.row(row, columns.clone()) };
-                        for (dst, few) in dst.iter_mut().zip(few) {
-                            *dst = alpha * few + if accumulate { *dst } else { 0.0 };
-                        }
-                    }
-                }
+                // SAFETY: tasks differ in their columns.
+                unsafe { target.fill_few_rows(columns, &lhs.data[..m * k], weight, alpha, accumulate, scratch) };
                 return;
             }
             let rhs = rhs.columns(columns.clone(), &mut scratch.unpacked);
@@ -247,6 +228,41 @@ impl Target {
         assert!(row < self.m && columns.end <= self.n, "a part outside its target");
         // SAFETY: `new` has checked that all of m and n lies inside the slice.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.row + columns.start), columns.len()) }
+    }
+
+    /// All rows of the given columns of `alpha * x · weightᵀ`, x `[m, k]` of few rows.
+    ///
+    /// # Safety
+    /// No other thread may read or write the given columns meanwhile.
+    unsafe fn fill_few_rows(
+        &self,
+        columns: Range<usize>,
+        x: &[f32],
+        weight: Weight<'_>,
+        alpha: f32,
+        accumulate: bool,
+        Scratch { unpacked, few }: &mut Scratch,
+    ) {
+        let k = weight.cols();
+        few.resize(FEW_ROWS * GROUP);
+        for start in columns.clone().step_by(GROUP) {
+            let group = start..columns.end.min(start + GROUP);
+            let few = &mut few[..self.m * group.len()];
+            match weight.packed(group.clone()) {
+                Some((dtype, bytes)) if self.m == 1 => few_rows::one_row(x, dtype, bytes, few),
+                _ => {
+                    let ahead = weight.bytes(group.end..self.n.min(group.end + GROUP));
+                    few_rows::product(x, weight.rows_in(group.clone(), unpacked), k, k, ahead, few);
+                }
+            }
+            for (row, few) in few.chunks_exact(group.len()).enumerate() {
+                // SAFETY: by the contract above.
+                let dst = unsafe { self.row(row, group.clone()) };
+                for (dst, few) in dst.iter_mut().zip(few) {
+                    *dst = alpha * few + if accumulate { *dst } else { 0.0 };
+                }
+            }
+        }
     }
 
     /// # Safety

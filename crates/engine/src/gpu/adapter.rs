@@ -9,10 +9,16 @@ use crate::error::{Error, Result};
 /// A device that wgpu sees.
 #[derive(Debug, Clone)]
 pub struct AdapterInfo {
-    /// Its own name, its driver's interface and its kind.
+    /// Its own name and its driver's interface.
     pub name: String,
+    /// Discrete, integrated, virtual, software or other.
+    pub kind: &'static str,
     /// Whether it is a program on the CPU (llvmpipe, SwiftShader): far slower than the CPU backend.
     pub software: bool,
+    /// Which forms of the kernels it runs.
+    pub forms: &'static str,
+    /// Most bytes of one storage binding.
+    pub max_binding_bytes: u64,
 }
 
 fn instance() -> wgpu::Instance {
@@ -21,23 +27,38 @@ fn instance() -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
+/// The fastest kind first.
+fn rank(kind: wgpu::DeviceType) -> (u8, &'static str) {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => (0, "discrete"),
+        wgpu::DeviceType::IntegratedGpu => (1, "integrated"),
+        wgpu::DeviceType::VirtualGpu => (2, "virtual"),
+        wgpu::DeviceType::Other => (3, "other"),
+        wgpu::DeviceType::Cpu => (4, "software"),
+    }
+}
+
+/// Which forms of the kernels run on this adapter: so far each kernel has one, for every adapter.
+fn forms(_adapter: &wgpu::Adapter) -> &'static str {
+    "portable kernels"
+}
+
+fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
+    let info = adapter.get_info();
+    AdapterInfo {
+        name: format!("{} ({})", info.name, info.backend),
+        kind: rank(info.device_type).1,
+        software: info.device_type == wgpu::DeviceType::Cpu,
+        forms: forms(adapter),
+        max_binding_bytes: adapter.limits().max_storage_buffer_binding_size,
+    }
+}
+
 /// Discrete GPUs first, software last.
 async fn sorted() -> Vec<(AdapterInfo, wgpu::Adapter)> {
     let mut found: Vec<_> = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
-    let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
-    };
-    found.sort_by_key(rank);
-    let describe = |adapter: wgpu::Adapter| {
-        let info = adapter.get_info();
-        let name = format!("{} ({}, {:?})", info.name, info.backend, info.device_type);
-        (AdapterInfo { name, software: info.device_type == wgpu::DeviceType::Cpu }, adapter)
-    };
-    found.into_iter().map(describe).collect()
+    found.sort_by_key(|adapter| rank(adapter.get_info().device_type).0);
+    found.into_iter().map(|adapter| (describe(&adapter), adapter)).collect()
 }
 
 /// All devices, the fastest kind first.

@@ -1,11 +1,31 @@
 //! All shaders, by name: plain WGSL files, one entry point `main` each.
 
+use std::hash::{Hash, Hasher};
+
 /// A shader: its file, behind the functions of a file in shaders/lib where it needs one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// Pipelines are looked up by it at every dispatch, so its texts are neither hashed nor, as a rule, compared: the name
+/// stands for the file.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Shader {
     name: &'static str,
     library: &'static str,
     main: &'static str,
+}
+
+impl PartialEq for Shader {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |left: &str, right: &str| std::ptr::eq(left, right) || left == right;
+        self.name == other.name && same(self.library, other.library)
+    }
+}
+
+impl Eq for Shader {}
+
+impl Hash for Shader {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.name, self.library.len()).hash(state);
+    }
 }
 
 /// `shader!("name")` or `shader!("name", "library")`.

@@ -29,9 +29,9 @@ fn functions(source: &str) -> impl Iterator<Item = &str> {
 
 /// Each shader as it is used.
 fn forms() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shaders");
+    let folder = Path::new("../../shaders");
     let libraries = files(&folder.join("lib"));
-    files(&folder).iter().flat_map(|(name, source)| complete(name, source, &libraries)).collect()
+    files(folder).iter().flat_map(|(name, source)| complete(name, source, &libraries)).collect()
 }
 
 /// A file alone, or behind each library in turn that has a function it calls and does not have itself; a library may

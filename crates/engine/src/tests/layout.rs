@@ -9,6 +9,7 @@ use crate::tolerances::{LAYOUT, LAYOUT_GRADIENT};
 use crate::{Adapter, Backend, Batch, Checkpoint, Dtype, Group, Llama, LlamaConfig, LoraConfig, Tensor};
 
 on_each_backend!(
+    whole_models:
     packed_is_alone,
     a_completion_is_a_longer_prompt,
     packed_gradient_is_the_sum,

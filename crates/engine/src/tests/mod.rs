@@ -2,9 +2,15 @@
 //!
 //! A check takes a backend and a source of random numbers; [`on_each_backend`] makes it a test for every backend.
 
-/// One test a backend and check, `ROUNDS` times each.
+/// One test a backend and check, `ROUNDS` times each; of `whole_models`, fewer times where the GPU is software.
 macro_rules! on_each_backend {
+    (whole_models: $($check:ident),+ $(,)?) => {
+        on_each_backend!(@ $crate::gpu::testing::rounds(), $($check),+);
+    };
     ($($check:ident),+ $(,)?) => {
+        on_each_backend!(@ $crate::tests::random::rounds(), $($check),+);
+    };
+    (@ $rounds_on_gpu:expr, $($check:ident),+) => {
         mod cpu {
             $(
                 #[test]
@@ -21,7 +27,7 @@ macro_rules! on_each_backend {
                 #[test]
                 fn $check() {
                     let Some(backend) = $crate::gpu::testing::gpu() else { return };
-                    crate::tests::random::rounds().for_each(|mut random| super::$check(&backend, &mut random));
+                    $rounds_on_gpu.for_each(|mut random| super::$check(&backend, &mut random));
                 }
             )+
         }

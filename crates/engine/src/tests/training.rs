@@ -8,7 +8,7 @@ use super::widened;
 use crate::tolerances::SCHEDULE;
 use crate::{AdamW, Adapter, Backend, Batch, Linear, Llama, LoraConfig, Schedule, Trainer};
 
-on_each_backend!(a_restored_run_goes_on_bit_for_bit, peft_round_trip);
+on_each_backend!(whole_models: a_restored_run_goes_on_bit_for_bit, peft_round_trip);
 
 fn train<B: Backend>(
     trainer: &mut Trainer<B>,
