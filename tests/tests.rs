@@ -4,8 +4,12 @@
 
 /// The program's verbs on a tiny model: what they write, how they fail.
 mod cli;
+/// `cream eval` against an independent implementation, and how it fails.
+mod eval;
 /// The program on a GPU, beside the CPU.
 mod gpu;
+/// `cream import`: every shape, every kind of mistake.
+mod import;
 /// `cream run` killed and taken up again.
 mod resume;
 /// A real instruct model against an independent implementation.

@@ -3,12 +3,17 @@
 //! A flag left out keeps the option's own default (or the config file's value), so every flag here is an `Option`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use clap::{ArgAction, ValueEnum};
-use cream::core::consistency::Kind;
+use cream::core::Loss;
+use cream::core::consistency::{Kind, Map};
 use cream::engine::{Dtype, Linear, LoraConfig, Text};
-use cream::{Encoder, Level, PairOptions, SampleOptions, TrainOptions};
+use cream::{
+    Encoder, JudgeOptions, Level, PairOptions, PreferenceLoss, RejectedFrom, Reward, SampleOptions, TrainOptions,
+    TrainReference,
+};
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
@@ -128,22 +133,79 @@ impl SampleFlags {
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct PairFlags {
+    /// What ranks: implicit, length-normalised, length-penalised:ALPHA, judge, external [default: implicit]
+    #[arg(long, value_name = "REWARD", value_parser = Reward::from_str)]
+    pub(crate) reward: Option<Reward>,
     /// Agreement of the two rankings: kendall, kendall-b, kendall-ordinal, spearman, top-order, … [default: kendall]
     #[arg(long, value_name = "KIND", value_parser = named::<Kind>)]
     pub(crate) consistency: Option<Kind>,
-    /// One consistency for the whole set (mean) or each prompt its own (per-prompt) [default: mean]
-    #[arg(long, value_name = "LEVEL", value_parser = named::<Level>)]
+    /// Consistency of a pair: the mean over the set (mean), its prompt's (per-prompt), fixed:C, or 1 (off) [default: mean]
+    #[arg(long, value_name = "LEVEL", value_parser = Level::from_str)]
     pub(crate) level: Option<Level>,
+    /// From agreement to consistency: linear, clamped (at least 1/2), threshold:C (pairs below it dropped) [default: linear]
+    #[arg(long, value_name = "MAP", value_parser = Map::from_str)]
+    pub(crate) map: Option<Map>,
     /// Least difference of rewards for a pair to be made [default: 0]
     #[arg(long, value_name = "REWARD")]
     pub(crate) min_margin: Option<f64>,
+    /// Whose completions the rejected one comes from: current, or initial (temporal anchoring) [default: current]
+    #[arg(long, value_name = "MODEL", value_parser = named::<RejectedFrom>)]
+    pub(crate) rejected_from: Option<RejectedFrom>,
+    /// Reference of training: the model at the start of the round, or initial [default: round]
+    #[arg(long, value_name = "MODEL", value_parser = named::<TrainReference>)]
+    pub(crate) train_reference: Option<TrainReference>,
 }
 
 impl PairFlags {
     pub(crate) fn apply(&self, options: &mut PairOptions) {
+        set(&mut options.reward, self.reward);
         set(&mut options.consistency, self.consistency);
         set(&mut options.level, self.level);
+        set(&mut options.map, self.map);
         set(&mut options.min_margin, self.min_margin);
+        set(&mut options.rejected_from, self.rejected_from);
+        set(&mut options.train_reference, self.train_reference);
+    }
+}
+
+/// What is minimised on pairs.
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct LossFlags {
+    /// Scale of rewards and loss: how fast the policy may leave its reference [default: 0.1]
+    #[arg(long)]
+    pub(crate) beta: Option<f64>,
+    /// Loss on pairs: cream (DPO weighed by the consistency), dpo, ipo [default: cream]
+    #[arg(long, value_name = "LOSS", value_parser = named::<Loss>)]
+    pub(crate) loss: Option<Loss>,
+    /// Weight of the chosen completion's negative log-likelihood per token, added to the loss [default: 0]
+    #[arg(long, value_name = "WEIGHT")]
+    pub(crate) sft_weight: Option<f64>,
+}
+
+impl LossFlags {
+    pub(crate) fn apply(&self, loss: &mut PreferenceLoss) {
+        set(&mut loss.beta, self.beta);
+        set(&mut loss.loss, self.loss);
+        set(&mut loss.sft_weight, self.sft_weight);
+    }
+}
+
+/// How the model judges its own completions, with the reward `judge`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JudgeFlags {
+    /// With --reward judge: judgements of each completion, averaged [default: 3]
+    #[arg(long, value_name = "N")]
+    pub(crate) judge_votes: Option<usize>,
+    /// With --reward judge: where a judgement is cut off [default: 256]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) judge_max_new_tokens: Option<usize>,
+}
+
+impl JudgeFlags {
+    pub(crate) fn apply(&self, options: &mut JudgeOptions) {
+        set(&mut options.votes, self.judge_votes);
+        set(&mut options.max_new_tokens, self.judge_max_new_tokens);
     }
 }
 
@@ -228,6 +290,6 @@ pub(crate) fn set<T>(option: &mut T, flag: Option<T>) {
 }
 
 /// A value by the name that config files use for it.
-fn named<T: DeserializeOwned>(name: &str) -> Result<T, ValueError> {
+pub(crate) fn named<T: DeserializeOwned>(name: &str) -> Result<T, ValueError> {
     T::deserialize(StrDeserializer::new(name))
 }

@@ -8,17 +8,21 @@ mod bench;
 mod device;
 mod devices;
 mod drivers;
+mod eval;
 mod export;
 mod files;
 mod generate;
 mod hub;
+mod import;
 mod interrupt;
 mod model;
 mod pair;
 mod progress;
+mod reward;
 mod run;
 mod sample;
 mod score;
+mod settings;
 mod sft;
 mod train;
 
@@ -54,6 +58,8 @@ enum Verb {
     Sft(sft::Args),
     Sample(sample::Args),
     Score(score::Args),
+    Eval(eval::Args),
+    Import(import::Args),
     Pair(pair::Args),
     Train(train::Args),
     Generate(generate::Args),
@@ -80,6 +86,8 @@ fn work(Cli { global, verb }: Cli) -> Result<()> {
         Verb::Sft(args) => device::dispatch(&global, args),
         Verb::Sample(args) => device::dispatch(&global, args),
         Verb::Score(args) => device::dispatch(&global, args),
+        Verb::Eval(args) => device::dispatch(&global, args),
+        Verb::Import(args) => import::run(&global, &args),
         Verb::Pair(args) => pair::run(&global, &args),
         Verb::Train(args) => device::dispatch(&global, args),
         Verb::Generate(args) => device::dispatch(&global, args),

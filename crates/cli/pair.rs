@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use cream::{PairOptions, Progress, Scores, Store};
+use cream::{PairInputs, PairOptions, Progress, Rewards, Scores, Store};
 
 use crate::args::{Global, PairFlags};
 use crate::files::{place, read_rows, say};
@@ -19,7 +19,9 @@ use crate::progress::Shown;
 #[command(after_help = "\
 Examples:
   cream pair --current a.jsonl --previous b.jsonl --reference r.jsonl --output pairs.jsonl
-  cream pair --current a.jsonl --previous r.jsonl --reference r.jsonl --output pairs.jsonl --consistency spearman --json")]
+  cream pair --current a.jsonl --previous r.jsonl --reference r.jsonl --output pairs.jsonl --consistency spearman --json
+  cream pair --current a.jsonl --previous b.jsonl --reference r.jsonl --output pairs.jsonl --reward external --level off \\
+    --rewards rewards.jsonl")]
 pub(crate) struct Args {
     /// Scores under the current model
     #[arg(long, value_name = "FILE")]
@@ -30,6 +32,15 @@ pub(crate) struct Args {
     /// Scores under the initial model
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
+    /// With --reward judge or external: the rewards, JSONL: {"id", "rewards"}, a number or null for each completion
+    #[arg(long, value_name = "FILE")]
+    rewards: Option<PathBuf>,
+    /// With --reward judge: the rewards by the model of the iteration before
+    #[arg(long, value_name = "FILE")]
+    previous_rewards: Option<PathBuf>,
+    /// With --rejected-from initial: how many of each row's completions, the last ones, are the initial model's
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    anchors: usize,
     /// Pairs, JSONL
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
@@ -48,7 +59,18 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
         [&args.current, &args.previous, &args.reference].map(|path| read_rows::<Scores>(path));
     let mut options = PairOptions::default();
     args.pair.apply(&mut options);
-    let pairing = cream::pair(&current?, &previous?, &reference?, args.beta, &options)?;
+    let given = |path: &Option<PathBuf>| path.as_deref().map(read_rows::<Rewards>).transpose();
+    let (rewards, previous_rewards) = (given(&args.rewards)?, given(&args.previous_rewards)?);
+    let (current, previous, reference) = (current?, previous?, reference?);
+    let inputs = PairInputs {
+        current: &current,
+        previous: &previous,
+        reference: &reference,
+        rewards: rewards.as_deref(),
+        previous_rewards: previous_rewards.as_deref(),
+        anchors: args.anchors,
+    };
+    let pairing = cream::pair(&inputs, args.beta, &options)?;
     let (mut store, name) = place(&args.output)?;
     store.write(name, &cream::to_jsonl(&pairing.pairs))?;
     let report = &pairing.report;

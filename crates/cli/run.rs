@@ -1,19 +1,20 @@
 //! `cream run`
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use cream::engine::{Backend, Llama};
-use cream::{Directory, Progress, Prompt, RunConfig, RunInputs, SftRow, Tuning};
+use cream::{Directory, External, Method, Progress, Prompt, RunInputs, SftRow};
 use pollster::block_on;
 
-use crate::args::{Global, LoraFlags, PairFlags, PromptFlags, SampleFlags, TrainFlags, set};
+use crate::args::{Global, named};
 use crate::device::Job;
 use crate::files::{read_rows, say};
 use crate::interrupt;
 use crate::model::ModelFiles;
 use crate::progress::Shown;
+use crate::reward::{self, RewardFlags};
+use crate::settings::SettingsFlags;
 
 /// The whole loop: sample, score, rank, pair, train, and again
 ///
@@ -41,70 +42,23 @@ pub(crate) struct Args {
     /// Answers to imitate first (iteration 0), JSONL: {"messages"} or {"prompt", "completion"}
     #[arg(long, value_name = "FILE")]
     sft: Option<PathBuf>,
-    /// Settings, TOML, as RUN/config.toml has them
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Rounds of preference training [default: 2]
-    #[arg(long, value_name = "N")]
-    iterations: Option<usize>,
-    /// Seed of everything random [default: 0]
-    #[arg(long)]
-    seed: Option<u32>,
-    /// Scale of rewards and loss [default: 0.1]
-    #[arg(long)]
-    beta: Option<f64>,
+    /// Method by name: cream, srlm, srlm-judge, oracle, sft-only; sets reward, level and loss, and refuses others
+    #[arg(long, value_name = "METHOD", value_parser = named::<Method>)]
+    method: Option<Method>,
     #[command(flatten)]
-    prompt: PromptFlags,
+    settings: SettingsFlags,
     #[command(flatten)]
-    sample: SampleFlags,
-    #[command(flatten)]
-    pair: PairFlags,
-    #[command(flatten)]
-    train: TrainFlags,
-    #[command(flatten)]
-    lora: LoraFlags,
-    /// Tokens computed at once in scoring and training; memory grows with it [default: 2048]
-    #[arg(long, value_name = "TOKENS")]
-    batch_tokens: Option<usize>,
+    reward: RewardFlags,
     /// One JSON object for each iteration on stdout
     #[arg(long)]
     json: bool,
 }
-
-impl Args {
-    fn settings(&self) -> Result<RunConfig> {
-        let mut config = match &self.config {
-            None => RunConfig::default(),
-            Some(path) => {
-                let name = path.display().to_string();
-                let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-                RunConfig::from_toml(&name, &text)?
-            }
-        };
-        set(&mut config.iterations, self.iterations);
-        set(&mut config.seed, self.seed);
-        set(&mut config.beta, self.beta);
-        config.raw |= self.prompt.raw;
-        set(&mut config.max_prompt_tokens, self.prompt.max_prompt_tokens);
-        self.sample.apply(&mut config.sample);
-        self.pair.apply(&mut config.pair);
-        self.train.apply(&mut config.train);
-        self.lora.apply(&mut config.lora);
-        if self.lora.full {
-            config.tuning = Tuning::Full;
-        }
-        for option in [&mut config.score.batch_tokens, &mut config.train.batch_tokens, &mut config.sft.batch_tokens] {
-            set(option, self.batch_tokens);
-        }
-        config.validate()?;
-        Ok(config)
-    }
-}
-
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         interrupt::resumable()?;
-        let config = self.settings()?;
+        let config = self.settings.config(self.method)?;
+        let command = self.reward.command(config.pair.reward)?;
+        let mut external = command.map(reward::external);
         let prompts: Vec<Prompt> = read_rows(&self.prompts)?;
         let sft: Vec<SftRow> = self.sft.as_deref().map(read_rows).transpose()?.unwrap_or_default();
         let files = ModelFiles::open(&self.model)?;
@@ -130,6 +84,7 @@ impl Job for Args {
             base_model: &self.model,
             fingerprint: &fingerprint,
             load: &mut load,
+            external: external.as_mut().map(|external| external as &mut External<'_>),
         };
         let mut progress = Shown::new(global);
         let summaries = block_on(cream::run(inputs, &mut store, &mut progress))?;

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use cream::engine::{Adapter, Backend, LoraConfig};
-use cream::{Directory, Output, Pair, Progress, TrainOptions, TrainSummary, Trainee};
+use cream::{Directory, Output, Pair, PreferenceLoss, Progress, TrainOptions, TrainSummary, Trainee};
 use pollster::block_on;
 
-use crate::args::{Global, LoraFlags, ModelArgs, PromptFlags, TrainFlags, set};
+use crate::args::{Global, LoraFlags, LossFlags, ModelArgs, PromptFlags, TrainFlags, set};
 use crate::device::Job;
 use crate::files::{read_rows, say};
 use crate::progress::Shown;
 use crate::{interrupt, model};
 
-/// Train on preference pairs with CREAM's loss
+/// Train on preference pairs with CREAM's loss, or DPO or IPO
 ///
 /// Reads what `cream pair` writes. The reference of the loss is in the pairs (ref_chosen_logps, ref_rejected_logps). Writes a
 /// PEFT adapter (with --full a Hugging Face folder) and metrics.jsonl to the output folder. A killed call leaves its state
@@ -27,9 +27,8 @@ pub(crate) struct Args {
     /// Preference pairs, JSONL
     #[arg(long, value_name = "FILE")]
     pairs: PathBuf,
-    /// How fast the loss lets the policy leave its reference
-    #[arg(long, default_value_t = 0.1)]
-    beta: f64,
+    #[command(flatten)]
+    loss: LossFlags,
     #[command(flatten)]
     training: Training,
 }
@@ -63,8 +62,10 @@ impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         let pairs: Vec<Pair> = read_rows(&self.pairs)?;
         let seed = self.training.seed;
+        let mut loss = PreferenceLoss::default();
+        self.loss.apply(&mut loss);
         self.training.run(&backend, global, async |trainee, options, output, progress| {
-            cream::train(trainee, &pairs, self.beta, options, seed, output, progress).await
+            cream::train(trainee, &pairs, &loss, options, seed, output, progress).await
         })
     }
 }

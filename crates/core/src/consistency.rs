@@ -1,6 +1,9 @@
 //! Consistency C: how far the current model's ranking of a prompt's completions agrees with the previous model's
 //! (arXiv 2410.12735), the weight of the pair in the loss.
 
+use core::fmt;
+use core::str::FromStr;
+
 use crate::kendall::PairCounts;
 use crate::spearman::spearman;
 use crate::top_order::top_order;
@@ -79,9 +82,8 @@ impl Kind {
     }
 }
 
-/// From an agreement tau in `[-1, 1]` to a consistency C in `[0, 1]`.
+/// From an agreement tau in `[-1, 1]` to a consistency C in `[0, 1]`. As text: `linear`, `clamped`, `threshold:C`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Map {
     /// (tau + 1) / 2. The paper's. Below 1/2 a pair is pushed the other way.
     #[default]
@@ -110,6 +112,33 @@ impl Map {
     }
 }
 
+impl fmt::Display for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linear => f.write_str("linear"),
+            Self::Clamped => f.write_str("clamped"),
+            Self::Threshold(threshold) => write!(f, "threshold:{threshold}"),
+        }
+    }
+}
+
+impl FromStr for Map {
+    type Err = &'static str;
+
+    /// The error says what was expected. A threshold's range is for [`Map::apply`] to check.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "linear" => Ok(Self::Linear),
+            "clamped" => Ok(Self::Clamped),
+            _ => text
+                .strip_prefix("threshold:")
+                .and_then(|threshold| threshold.parse().ok())
+                .map(Self::Threshold)
+                .ok_or("expected linear, clamped or threshold:C with C from 0 to 1"),
+        }
+    }
+}
+
 /// The mean over prompts: one C for the whole set, the paper's main setting. A prompt that was skipped has no entry here
 /// (in the authors' code its absence shifts the consistencies of all that follow).
 ///
@@ -131,6 +160,7 @@ mod tests {
     use super::*;
     use crate::tolerances::F64;
     use proptest::prelude::*;
+    use std::string::ToString;
     use std::vec;
     use std::vec::Vec;
 
@@ -159,6 +189,44 @@ mod tests {
                 let reversed = kind.agreement(&rewards, &reverse, &mut scratch).unwrap().unwrap();
                 prop_assert_eq!(Map::Linear.apply(itself), Ok(Some(1.0)), "{:?}", kind);
                 prop_assert_eq!(Map::Linear.apply(reversed), Ok(Some(0.0)), "{:?}", kind);
+            }
+        }
+
+        /// The authors' code ranks by position first (scipy's `rankdata(method="ordinal")`) and correlates the ranks.
+        #[test]
+        fn ordinal_kinds_are_the_plain_ones_of_the_authors_ranks(
+            rows in prop::collection::vec((-2i32..3, -2i32..3), 2..9),
+        ) {
+            let ranks_of = |column: fn(&(i32, i32)) -> i32| -> Vec<f64> {
+                let values: Vec<i32> = rows.iter().map(column).collect();
+                let mut order: Vec<usize> = (0..values.len()).collect();
+                // A stable sort: the first of equals ranks lower.
+                order.sort_by_key(|&i| values[i]);
+                let rank = |i: usize| order.iter().position(|&j| j == i).unwrap() as f64 + 1.0;
+                (0..values.len()).map(rank).collect()
+            };
+            let (now, before) = (ranks_of(|row| row.0), ranks_of(|row| row.1));
+            let n = rows.len();
+            // Without ties the three measures need no rule for them.
+            let mut signs = 0.0;
+            for i in 0..n {
+                for j in 0..i {
+                    signs += ((now[i] - now[j]) * (before[i] - before[j])).signum();
+                }
+            }
+            let squares: f64 = now.iter().zip(&before).map(|(now, before)| (now - before) * (now - before)).sum();
+            let cubed = n as f64 * (n as f64 * n as f64 - 1.0);
+            let at = |ranks: &[f64], rank: usize| ranks.iter().position(|&r| r == rank as f64).unwrap();
+            let same = at(&now, 1) == at(&before, 1) && at(&now, n) == at(&before, n);
+            let current: Vec<f64> = rows.iter().map(|row| f64::from(row.0)).collect();
+            let previous: Vec<f64> = rows.iter().map(|row| f64::from(row.1)).collect();
+            for (kind, expected) in [
+                (Kind::KendallOrdinal, 2.0 * signs / (n * (n - 1)) as f64),
+                (Kind::SpearmanOrdinal, 1.0 - 6.0 * squares / cubed),
+                (Kind::TopOrderOrdinal, if same { 1.0 } else { -1.0 }),
+            ] {
+                let got = kind.agreement(&current, &previous, &mut []).unwrap().unwrap();
+                prop_assert!((got - expected).abs() <= F64, "{:?}: {} and {}", kind, got, expected);
             }
         }
 
@@ -216,6 +284,18 @@ mod tests {
     }
 
     #[test]
+    fn maps_as_text() {
+        for (text, map) in [("linear", Map::Linear), ("clamped", Map::Clamped), ("threshold:0.6", Map::Threshold(0.6))]
+        {
+            assert_eq!(text.parse(), Ok(map));
+            assert_eq!(map.to_string(), text);
+        }
+        for wrong in ["", "threshold", "threshold:", "threshold:x", "clamp"] {
+            assert!(wrong.parse::<Map>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn bad_input_is_an_error() {
         for kind in ALL {
             let agreement = |current: &[f64], previous: &[f64]| kind.agreement(current, previous, &mut []);
@@ -249,7 +329,5 @@ mod tests {
             "top-order-ordinal",
         ];
         assert_eq!(names, expected);
-        let map: Map = serde_json::from_str(r#"{"threshold": 0.6}"#).unwrap();
-        assert_eq!(map, Map::Threshold(0.6));
     }
 }

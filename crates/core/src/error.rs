@@ -50,6 +50,10 @@ pub enum Error {
     InvalidConsistency(f64),
     /// An agreement between two rankings lies outside `[-1, 1]`.
     InvalidAgreement(f64),
+    /// The price of a token in a reward is negative or not finite.
+    InvalidPenalty(f64),
+    /// The weight of the supervised term in a loss is negative or not finite.
+    InvalidSftWeight(f64),
     /// A minimum margin between two rewards is negative or not finite.
     InvalidMinimumMargin(f64),
     /// A sampling option lies outside its range.
@@ -81,6 +85,8 @@ impl fmt::Display for Error {
             Self::InvalidBeta(beta) => write!(f, "beta is {beta}, expected a positive finite number"),
             Self::InvalidConsistency(value) => write!(f, "consistency is {value}, expected 0 to 1"),
             Self::InvalidAgreement(value) => write!(f, "agreement is {value}, expected -1 to 1"),
+            Self::InvalidPenalty(value) => write!(f, "price of a token is {value}, expected 0 or a positive number"),
+            Self::InvalidSftWeight(value) => write!(f, "SFT weight is {value}, expected 0 or a positive number"),
             Self::InvalidMinimumMargin(value) => {
                 write!(f, "minimum margin is {value}, expected 0 or a positive number")
             }

@@ -39,8 +39,8 @@ mod top_order;
 mod weights;
 
 pub use error::Error;
-pub use logps::{completion_logps, implicit_reward, mean_logps};
+pub use logps::{completion_logps, implicit_reward, length_normalised_reward, length_penalised_reward, mean_logps};
 pub use loss::{Loss, PairLogps, PairLoss};
-pub use pairs::{Pair, choose_pair};
+pub use pairs::{Pair, choose_anchored_pair, choose_pair};
 pub use ranks::{Ties, ranks};
 pub use sampling::{Sampling, sample};

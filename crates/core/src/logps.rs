@@ -40,6 +40,28 @@ pub fn implicit_reward(beta: f64, policy_logps: f64, reference_logps: f64) -> Re
     check::finite_number("reward", check::beta(beta)? * (policy - reference))
 }
 
+/// r / tokens: the reward per token, so that a completion gains nothing by its length alone.
+///
+/// # Errors
+/// No token; a reward that is not finite.
+pub fn length_normalised_reward(reward: f64, tokens: usize) -> Result<f64, Error> {
+    if tokens == 0 {
+        return Err(Error::TooFew { what: "tokens", needed: 1, given: 0 });
+    }
+    Ok(check::finite_number("reward", reward)? / tokens as f64)
+}
+
+/// r - alpha * tokens: the reward less a price for every token.
+///
+/// # Errors
+/// A reward that is not finite; an alpha that is negative or not finite.
+pub fn length_penalised_reward(reward: f64, alpha: f64, tokens: usize) -> Result<f64, Error> {
+    if !(alpha.is_finite() && alpha >= 0.0) {
+        return Err(Error::InvalidPenalty(alpha));
+    }
+    check::finite_number("reward", check::finite_number("reward", reward)? - alpha * tokens as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +71,8 @@ mod tests {
         assert_eq!(completion_logps(&[-0.5, -1.0, -0.25]), Ok(-1.75));
         assert_eq!(mean_logps(-1.75, 7), Ok(-0.25));
         assert_eq!(implicit_reward(0.5, -3.0, -5.0), Ok(1.0));
+        assert_eq!(length_normalised_reward(1.5, 6), Ok(0.25));
+        assert_eq!(length_penalised_reward(1.5, 0.25, 8), Ok(-0.5));
     }
 
     #[test]
@@ -66,6 +90,12 @@ mod tests {
         assert!(matches!(completion_logps(&[f32::NEG_INFINITY]), Err(Error::NotFinite { index: 0, .. })));
         assert!(matches!(mean_logps(-1.0, 0), Err(Error::TooFew { .. })));
         assert!(matches!(mean_logps(f64::NAN, 1), Err(Error::NotFiniteNumber { .. })));
+        assert!(matches!(length_normalised_reward(1.0, 0), Err(Error::TooFew { .. })));
+        assert!(matches!(length_normalised_reward(f64::NAN, 1), Err(Error::NotFiniteNumber { .. })));
+        assert!(matches!(length_penalised_reward(f64::INFINITY, 0.1, 1), Err(Error::NotFiniteNumber { .. })));
+        for alpha in [-0.1, f64::NAN, f64::INFINITY] {
+            assert!(matches!(length_penalised_reward(1.0, alpha, 1), Err(Error::InvalidPenalty(_))), "{alpha}");
+        }
         for beta in [0.0, -0.1, f64::NAN, f64::INFINITY] {
             assert!(matches!(implicit_reward(beta, -1.0, -1.0), Err(Error::InvalidBeta(_))), "{beta}");
         }

@@ -9,9 +9,14 @@
 //! * DPO: the same with C = 1.
 //! * IPO: `(h - 1 / (2 beta))^2` (arXiv 2310.12036, eq. 17). TRL feeds its IPO log-probs *per token*; give those
 //!   instead of sums to get its numbers.
+//!
+//! To any of them a supervised term may be added, `weight * -log p(chosen) / tokens` (arXiv 2404.19733, and TRL's
+//! `rpo_alpha`): it keeps the chosen completion's own probability from falling while the margin grows.
+
+use core::fmt;
 
 use crate::math::{log_sigmoid, sigmoid};
-use crate::{Error, check};
+use crate::{Error, check, mean_logps};
 
 /// A loss on preference pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +65,16 @@ pub struct PairLoss {
     pub d_reference_rejected: f64,
 }
 
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cream => "cream",
+            Self::Dpo => "dpo",
+            Self::Ipo => "ipo",
+        })
+    }
+}
+
 impl Loss {
     /// The loss of one pair of consistency C with its gradient.
     ///
@@ -94,6 +109,21 @@ impl Loss {
             d_reference_chosen: -d_log_ratio,
             d_reference_rejected: d_log_ratio,
         })
+    }
+}
+
+impl PairLoss {
+    /// With `weight` times the negative log-likelihood per token of the chosen completion, of so many tokens, added.
+    /// `chosen`: its log-prob, summed.
+    ///
+    /// # Errors
+    /// A weight that is negative or not finite; no token; a log-prob that is not finite.
+    pub fn with_sft(self, weight: f64, chosen: f64, tokens: usize) -> Result<Self, Error> {
+        if !(weight.is_finite() && weight >= 0.0) {
+            return Err(Error::InvalidSftWeight(weight));
+        }
+        let loss = check::finite_number("loss", self.loss - weight * mean_logps(chosen, tokens)?)?;
+        Ok(Self { loss, d_chosen: self.d_chosen - weight / tokens as f64, ..self })
     }
 }
 
@@ -172,6 +202,38 @@ mod tests {
         }
 
         #[test]
+        fn slopes_in_the_margin_are_finite_differences(beta in 0.05f64..1.0, z in -9.0..9.0, c in 0.0..=1.0) {
+            for loss in ALL {
+                let at = |z| loss.evaluate(beta, c, &pair(beta, z)).unwrap();
+                let h = FINITE_DIFFERENCE_STEP;
+                let (numeric, analytic) = ((at(z + h).loss - at(z - h).loss) / (2.0 * h), at(z).d_chosen / beta);
+                let close = (numeric - analytic).abs() <= FINITE_DIFFERENCE * analytic.abs().max(1.0);
+                prop_assert!(close, "{:?}: {} and {}", loss, numeric, analytic);
+            }
+        }
+
+        #[test]
+        fn the_supervised_term_is_the_mean_log_prob(
+            logps in logps(), beta in 0.05f64..1.0, weight in 0.0..2.0, tokens in 1usize..50,
+        ) {
+            for loss in ALL {
+                let with = |logps: &PairLogps| {
+                    let own = loss.evaluate(beta, 0.7, logps).unwrap();
+                    (own, own.with_sft(weight, logps.chosen, tokens).unwrap())
+                };
+                let (own, both) = with(&logps);
+                let expected = own.loss - weight * logps.chosen / tokens as f64;
+                prop_assert!((both.loss - expected).abs() <= F64 * expected.abs().max(1.0));
+                let h = FINITE_DIFFERENCE_STEP;
+                let at = |by| with(&PairLogps { chosen: logps.chosen + by, ..logps }).1.loss;
+                let numeric = (at(h) - at(-h)) / (2.0 * h);
+                let close = (numeric - both.d_chosen).abs() <= FINITE_DIFFERENCE * both.d_chosen.abs().max(1.0);
+                prop_assert!(close, "{:?}: {} and {}", loss, numeric, both.d_chosen);
+                prop_assert_eq!((both.margin, both.d_rejected), (own.margin, own.d_rejected));
+            }
+        }
+
+        #[test]
         fn slope_in_the_margin_is_sigmoid_less_consistency(beta in 0.05f64..1.0, z in -9.0..9.0, c in 0.0..=1.0) {
             let value = Loss::Cream.evaluate(beta, c, &pair(beta, z)).unwrap();
             prop_assert!((value.d_chosen / beta - (1.0 / (1.0 + f64::exp(-z)) - c)).abs() <= F64);
@@ -231,6 +293,10 @@ mod tests {
                 }
             }
         }
+        let value = Loss::Cream.evaluate(0.1, 0.5, &good).unwrap();
+        assert!(matches!(value.with_sft(-1.0, -2.0, 3), Err(Error::InvalidSftWeight(_))));
+        assert!(matches!(value.with_sft(1.0, -2.0, 0), Err(Error::TooFew { .. })));
+        assert!(matches!(value.with_sft(1.0, f64::NAN, 3), Err(Error::NotFiniteNumber { .. })));
         let apart = PairLogps { chosen: f64::MAX, rejected: f64::MIN, ..good };
         assert!(matches!(Loss::Ipo.evaluate(1.0, 0.5, &apart), Err(Error::NotFiniteNumber { what: "loss", .. })));
         assert!(matches!(Loss::Cream.evaluate(1.0, 0.5, &apart), Err(Error::NotFiniteNumber { what: "loss", .. })));

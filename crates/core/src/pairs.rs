@@ -24,20 +24,32 @@ pub fn choose_pair(rewards: &[f64], minimum_margin: f64) -> Result<Option<Pair>,
     if rewards.len() < 2 {
         return Err(Error::TooFew { what: "completions", needed: 2, given: rewards.len() });
     }
-    check::finite("reward", rewards)?;
+    choose_anchored_pair(rewards, rewards, minimum_margin)
+}
+
+/// Best of the rewards `[N]` and worst of the anchors' `[M]`, N and M >= 1, the first of equals: temporal anchoring, where
+/// the anchors are completions of the initial model, which stay as bad as they are while the policy's get better.
+/// [`Pair::rejected`] is an index into the anchors.
+///
+/// `None`, no pair, where the best is not better than the worst anchor or the margin is less than `minimum_margin`.
+///
+/// # Errors
+/// Nothing to choose from; a reward that is not finite; a minimum margin that is negative or not finite.
+pub fn choose_anchored_pair(rewards: &[f64], anchors: &[f64], minimum_margin: f64) -> Result<Option<Pair>, Error> {
+    for (what, values) in [("reward", rewards), ("anchor's reward", anchors)] {
+        if values.is_empty() {
+            return Err(Error::TooFew { what: "completions", needed: 1, given: 0 });
+        }
+        check::finite(what, values)?;
+    }
     if !(minimum_margin.is_finite() && minimum_margin >= 0.0) {
         return Err(Error::InvalidMinimumMargin(minimum_margin));
     }
-    let (mut chosen, mut rejected) = (0, 0);
-    for (i, &reward) in rewards.iter().enumerate() {
-        if reward > rewards[chosen] {
-            chosen = i;
-        }
-        if reward < rewards[rejected] {
-            rejected = i;
-        }
-    }
-    let margin = rewards[chosen] - rewards[rejected];
+    let first = |values: &[f64], before: fn(f64, f64) -> bool| {
+        (1..values.len()).fold(0, |first, i| if before(values[i], values[first]) { i } else { first })
+    };
+    let (chosen, rejected) = (first(rewards, |a, b| a > b), first(anchors, |a, b| a < b));
+    let margin = rewards[chosen] - anchors[rejected];
     Ok((margin > 0.0 && margin >= minimum_margin).then_some(Pair { chosen, rejected, margin }))
 }
 
@@ -57,6 +69,16 @@ mod tests {
         assert_eq!(choose_pair(&[0.0, -0.0], 0.0), Ok(None));
         assert_eq!(choose_pair(&[0.0, 0.5], 0.6), Ok(None));
         assert!(matches!(choose_pair(&[0.0, 0.5], 0.5), Ok(Some(_))));
+    }
+
+    #[test]
+    fn the_rejected_may_come_from_anchors() {
+        let expected = Pair { chosen: 1, rejected: 2, margin: 5.0 };
+        assert_eq!(choose_anchored_pair(&[0.0, 2.0], &[1.0, 2.0, -3.0], 0.0), Ok(Some(expected)));
+        assert_eq!(choose_anchored_pair(&[0.0], &[0.0, 1.0], 0.0), Ok(None));
+        assert_eq!(choose_anchored_pair(&[-1.0], &[0.0], 0.0), Ok(None));
+        assert!(matches!(choose_anchored_pair(&[0.0], &[], 0.0), Err(Error::TooFew { needed: 1, .. })));
+        assert!(matches!(choose_anchored_pair(&[0.0], &[f64::NAN], 0.0), Err(Error::NotFinite { .. })));
     }
 
     #[test]

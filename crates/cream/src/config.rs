@@ -1,16 +1,19 @@
 //! All settings of a run, as TOML.
 
+use cream_core::Loss;
 use cream_engine::LoraConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
-use crate::pair::PairOptions;
+use crate::judge::JudgeOptions;
+use crate::method::Method;
+use crate::pair::{Level, PairOptions};
 use crate::policy::Encoder;
 use crate::progress::Stage;
 use crate::sample::SampleOptions;
 use crate::score::ScoreOptions;
-use crate::train::TrainOptions;
+use crate::train::{PreferenceLoss, TrainOptions};
 
 /// What is trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +30,10 @@ pub enum Tuning {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunConfig {
-    /// Preference rounds, from M1 on.
+    /// What this run is an instance of, if anything: some settings are then given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    /// Preference rounds, from M1 on; 0 for supervised fine-tuning alone.
     pub iterations: usize,
     /// Of all randomness: sampling, adapters, the order of training.
     pub seed: u32,
@@ -37,6 +43,12 @@ pub struct RunConfig {
     pub max_prompt_tokens: usize,
     /// Scale of the implicit reward, in ranking and in the loss.
     pub beta: f64,
+    /// The loss on pairs.
+    pub loss: Loss,
+    /// Weight of the negative log-likelihood per token of the chosen completion in the loss.
+    pub sft_weight: f64,
+    /// Earlier rounds whose pairs are trained on again in each round.
+    pub replay: usize,
     /// What is trained; in the authors' code all weights.
     pub tuning: Tuning,
     /// Shape of the adapter; in the authors' code, where one is used, r 32 and alpha 64.
@@ -45,6 +57,8 @@ pub struct RunConfig {
     pub sample: SampleOptions,
     /// How completions are scored.
     pub score: ScoreOptions,
+    /// How the model judges its own completions, where that is the reward.
+    pub judge: JudgeOptions,
     /// How pairs are made.
     pub pair: PairOptions,
     /// Iteration 0.
@@ -56,15 +70,20 @@ pub struct RunConfig {
 impl Default for RunConfig {
     fn default() -> Self {
         RunConfig {
+            method: None,
             iterations: 2,
             seed: 0,
             raw: false,
             max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS,
-            beta: 0.1,
+            beta: PreferenceLoss::default().beta,
+            loss: Loss::default(),
+            sft_weight: PreferenceLoss::default().sft_weight,
+            replay: 0,
             tuning: Tuning::default(),
             lora: LoraConfig::default(),
             sample: SampleOptions::default(),
             score: ScoreOptions::default(),
+            judge: JudgeOptions::default(),
             pair: PairOptions::default(),
             sft: TrainOptions::default(),
             train: TrainOptions::default(),
@@ -73,13 +92,33 @@ impl Default for RunConfig {
 }
 
 impl RunConfig {
-    /// Reads settings; `name` is the file's, for messages. Values are not checked, see [`RunConfig::validate`].
+    /// Reads settings; `name` is the file's, for messages. What the file leaves out has its default, or what the file's
+    /// own method says. Values are not checked, see [`RunConfig::validate`].
     ///
     /// # Errors
     /// Not TOML, a key that does not exist, or a value of the wrong type.
     pub fn from_toml(name: &str, text: &str) -> Result<Self> {
+        RunConfig::from_toml_as(None, name, text)
+    }
+
+    /// The same, for a method other than the file's own, if it names one.
+    ///
+    /// # Errors
+    /// As [`RunConfig::from_toml`].
+    pub fn from_toml_as(method: Option<Method>, name: &str, text: &str) -> Result<Self> {
         let given: Table = text.parse().map_err(|e| Error::file(name, e))?;
-        let config: RunConfig = given.clone().try_into().map_err(|e| Error::file(name, e))?;
+        let plain: RunConfig = given.clone().try_into().map_err(|e| Error::file(name, e))?;
+        let config = match method.or(plain.method) {
+            None => plain,
+            Some(method) => {
+                let mut all: Table = method.settings().to_toml().parse().expect("as it was just written");
+                // What these are when unset depends on the tuning, which the file may give.
+                all.remove("sft");
+                all.remove("train");
+                overlay(&mut all, given.clone());
+                RunConfig { method: Some(method), ..all.try_into().map_err(|e| Error::file(name, e))? }
+            }
+        };
         let known = config.keys();
         match flat(given).into_iter().find(|(key, _)| known.iter().all(|(known, _)| known != key)) {
             None => Ok(config),
@@ -105,14 +144,10 @@ impl RunConfig {
     /// # Errors
     /// The first that does not.
     pub fn validate(&self) -> Result<()> {
-        for (field, value) in [("iterations", self.iterations), ("max_prompt_tokens", self.max_prompt_tokens)] {
-            if value == 0 {
-                return Err(Error::setting(field, value, "at least 1"));
-            }
+        if self.max_prompt_tokens == 0 {
+            return Err(Error::setting("max_prompt_tokens", 0, "at least 1"));
         }
-        if !(self.beta.is_finite() && self.beta > 0.0) {
-            return Err(Error::setting("beta", self.beta, "a positive number"));
-        }
+        self.preference_loss().validate()?;
         if self.sample.completions < 2 {
             return Err(Error::setting("sample.completions", self.sample.completions, "at least 2, to be ranked"));
         }
@@ -121,9 +156,23 @@ impl RunConfig {
         }
         self.sample.validate().map_err(|e| within("sample", e))?;
         self.score.validate().map_err(|e| within("score", e))?;
+        self.judge.validate().map_err(|e| within("judge", e))?;
         self.pair.validate().map_err(|e| within("pair", e))?;
         self.sft.validate().map_err(|e| within("sft", e))?;
-        self.train.validate().map_err(|e| within("train", e))
+        self.train.validate().map_err(|e| within("train", e))?;
+        if let Some(method) = self.method {
+            method.check(self)?;
+        }
+        if self.loss != Loss::Cream && self.pair.level != Level::Off {
+            let expected = format!("off with loss {}, which makes no use of the consistency", self.loss);
+            return Err(Error::setting("pair.level", self.pair.level, expected));
+        }
+        Ok(())
+    }
+
+    /// What is minimised on pairs.
+    pub fn preference_loss(&self) -> PreferenceLoss {
+        PreferenceLoss { beta: self.beta, loss: self.loss, sft_weight: self.sft_weight }
     }
 
     /// Seed of one iteration's sampling, adapter and order of training: `iteration * 2^32 + seed`, so that no two runs
@@ -146,6 +195,18 @@ impl RunConfig {
     pub(crate) fn keys(&self) -> Vec<(String, Value)> {
         // By way of the text, which has 0.95 where the f32 is 0.949999988…
         flat(self.to_toml().parse().expect("as it was just written"))
+    }
+}
+
+/// Puts what `given` has in place of what `table` has.
+fn overlay(table: &mut Table, given: Table) {
+    for (key, value) in given {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(given)) => overlay(inner, given),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
     }
 }
 
@@ -204,6 +265,8 @@ mod tests {
             ("[sample]\ntop_p = \"x\"", "invalid type: string \"x\", expected f32"),
             ("seed = -1", "invalid value: integer `-1`, expected u32"),
             ("[pair]\nconsistency = \"tau\"", "unknown variant `tau`, expected one of `kendall`"),
+            ("[pair]\nlevel = \"fixed\"", "\"fixed\", expected mean, per-prompt, fixed:C with C from 0 to 1, or off"),
+            ("[pair]\nmap = \"clamp\"", "\"clamp\", expected linear, clamped or threshold:C with C from 0 to 1"),
             ("= 1", "c.toml: TOML parse error"),
         ] {
             let message = RunConfig::from_toml("c.toml", text).unwrap_err().to_string();
@@ -211,7 +274,11 @@ mod tests {
         }
         for (text, expected) in [
             ("beta = nan", "beta: NaN, expected a positive number"),
-            ("iterations = 0", "iterations: 0, expected at least 1"),
+            ("max_prompt_tokens = 0", "max_prompt_tokens: 0, expected at least 1"),
+            ("sft_weight = -1", "sft_weight: -1, expected 0 or a positive number"),
+            ("loss = \"ipo\"", "pair.level: mean, expected off with loss ipo, which makes no use of the consistency"),
+            ("[judge]\nvotes = 0", "judge.votes: 0, expected at least 1"),
+            ("[pair]\nlevel = \"fixed:2\"", "pair.level: fixed:2, expected fixed:C with C from 0 to 1"),
             ("[sample]\ncompletions = 1", "sample.completions: 1, expected at least 2, to be ranked"),
             ("[sample]\ntemperature = 0", "sample.temperature: 0, expected more than 0"),
             ("[sample]\ntop_p = 1.5", "top_p is 1.5, expected more than 0 and at most 1"),

@@ -11,23 +11,23 @@
 //! * Everything can be taken up after a kill: each stage leaves a file, and the next reads it.
 //! * What is true of [`pair`](crate::pair()).
 
-use cream_engine::{Adapter, Backend, Llama};
+mod candidates;
+mod models;
+mod replay;
+
+use cream_engine::{Adapter, Backend};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Tuning;
 use crate::error::{Error, Result};
-use crate::fingerprint::fingerprint;
-use crate::jsonl::{read_jsonl, to_jsonl};
-use crate::pair::{PairReport, pair};
-use crate::policy::{Encoder, Policy};
+use crate::jsonl::to_jsonl;
+use crate::pair::{PairReport, Pairing};
 use crate::progress::Progress;
-use crate::rows::{Completions, Pair, Scores};
+use crate::rows::Pair;
 use crate::run::RunInputs;
-use crate::sample::sample;
-use crate::score::score;
 use crate::store::{Output, Store, join};
 use crate::train::{TrainSummary, Trainee, is_finished, sft, summary, train};
-use crate::weights::load_adapter;
+use models::Models;
 
 /// What one iteration did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,13 +45,6 @@ pub struct Summary {
 /// Folder of an iteration, and of the model that it made.
 pub(crate) fn folder(iteration: usize) -> String {
     format!("iteration-{iteration}")
-}
-
-/// The models of a run. M0 is the initial one and M_{t+1} what iteration t made; without iteration 0, M1 is M0.
-struct Models<'a, 'b, B: Backend> {
-    inputs: &'a mut RunInputs<'b, B>,
-    /// Number of the model in memory, and whether it is trainable. With adapters it is always M0, not trainable.
-    held: Option<(usize, bool, Llama<B>)>,
 }
 
 /// Everything an iteration works with.
@@ -92,29 +85,9 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
         Ok(summary)
     }
 
-    /// Steps 1 to 5.
+    /// Steps 1 to 5, and what is replayed.
     async fn pairs(&mut self, t: usize) -> Result<(Vec<Pair>, PairReport)> {
-        let completions = self.completions(t).await?;
-        // With no supervised fine-tuning two of the three are one model, which is scored once.
-        let mut scored: Vec<(usize, Vec<Scores>)> = Vec::new();
-        for (role, model) in [("current", t), ("previous", t - 1), ("reference", 0)] {
-            let model = self.models.number(model);
-            let name = join(&folder(t), &format!("scores-{role}.jsonl"));
-            let same = scored.iter().find(|(other, _)| *other == model).map(|(_, scores)| scores.clone());
-            let scores = match (self.store.read(&name)?, same) {
-                (Some(bytes), _) => read_jsonl(&name, bytes.as_slice())?,
-                (None, Some(scores)) => {
-                    self.progress.log(&format!("{name}: M{model} again, the same numbers"));
-                    self.store.write(&name, &to_jsonl(&scores))?;
-                    scores
-                }
-                (None, None) => self.scores(model, &completions, &name).await?,
-            };
-            scored.push((model, scores));
-        }
-        let config = self.models.inputs.config;
-        let pairing = pair(&scored[0].1, &scored[1].1, &scored[2].1, config.beta, &config.pair)?;
-        let (pairs, report) = (pairing.pairs, pairing.report);
+        let Pairing { mut pairs, report } = self.rank(t).await?;
         report.notes.iter().for_each(|note| self.progress.log(note));
         let name = join(&folder(t), "pairs.jsonl");
         if pairs.is_empty() {
@@ -130,28 +103,8 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
         if !self.store.exists(&name) {
             self.store.write(&name, &to_jsonl(&pairs))?;
         }
+        pairs.extend(self.replayed(t).await?);
         Ok((pairs, report))
-    }
-
-    async fn completions(&mut self, t: usize) -> Result<Vec<Completions>> {
-        let name = join(&folder(t), "completions.jsonl");
-        if let Some(bytes) = self.store.read(&name)? {
-            return read_jsonl(&name, bytes.as_slice());
-        }
-        let (config, prompts) = (self.models.inputs.config, self.models.inputs.prompts);
-        let (encoder, fingerprint) = self.models.facts(t);
-        let (model, adapter) = self.models.get(t, false, &*self.store)?;
-        let policy = Policy { model, adapter: adapter.as_ref(), encoder, fingerprint: &fingerprint };
-        let output = Output { store: &mut *self.store, name: &name };
-        sample(policy, prompts, &config.sample, config.seed_of(t), output, &mut *self.progress).await
-    }
-
-    async fn scores(&mut self, model: usize, rows: &[Completions], name: &str) -> Result<Vec<Scores>> {
-        let options = &self.models.inputs.config.score;
-        let (encoder, fingerprint) = self.models.facts(model);
-        let (model, adapter) = self.models.get(model, false, &*self.store)?;
-        let policy = Policy { model, adapter: adapter.as_ref(), encoder, fingerprint: &fingerprint };
-        score(policy, rows, options, Output { store: &mut *self.store, name }, &mut *self.progress).await
     }
 
     /// Step 6, or iteration 0 where there are no pairs.
@@ -163,7 +116,7 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
             return summary(&*self.store, &name);
         }
         let seed = config.seed_of(t);
-        let (encoder, fingerprint) = self.models.facts(t);
+        let (encoder, fingerprint) = (self.models.encoder(), self.models.fingerprint(t));
         let (model, mut adapter) = self.models.get(t, !lora, &*self.store)?;
         if lora && adapter.is_none() {
             adapter = Some(Adapter::new(model.backend(), model.config(), config.lora.clone(), seed)?);
@@ -171,7 +124,10 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
         let trainee = Trainee { model, adapter: adapter.as_mut(), encoder, fingerprint: &fingerprint, base_model };
         let output = Output { store: &mut *self.store, name: &name };
         let summary = match pairs {
-            Some(pairs) => train(trainee, pairs, config.beta, &config.train, seed, output, &mut *self.progress).await,
+            Some(pairs) => {
+                let loss = config.preference_loss();
+                train(trainee, pairs, &loss, &config.train, seed, output, &mut *self.progress).await
+            }
             None => sft(trainee, rows, &config.sft, seed, output, &mut *self.progress).await,
         };
         if !lora {
@@ -179,45 +135,5 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
             self.models.held = None;
         }
         summary
-    }
-}
-
-impl<'b, B: Backend> Models<'_, 'b, B> {
-    /// The number under which a model is known.
-    fn number(&self, model: usize) -> usize {
-        if model == 1 && self.inputs.sft.is_empty() { 0 } else { model }
-    }
-
-    /// Folder of a model that an iteration made.
-    fn folder(&self, model: usize) -> Option<String> {
-        self.number(model).checked_sub(1).map(folder)
-    }
-
-    /// How a model reads rows, and the fingerprint of its weights: within a run, its number says all.
-    fn facts(&self, model: usize) -> (Encoder<'b>, String) {
-        let (config, number) = (self.inputs.config, self.number(model));
-        let encoder = Encoder { text: self.inputs.text, raw: config.raw, max_prompt_tokens: config.max_prompt_tokens };
-        (encoder, fingerprint([self.inputs.fingerprint.as_bytes(), format!("M{number}").as_bytes()]))
-    }
-
-    /// A model and its adapter, if it has one.
-    fn get(&mut self, model: usize, trainable: bool, store: &dyn Store) -> Result<(&mut Llama<B>, Option<Adapter<B>>)> {
-        let lora = self.inputs.config.tuning == Tuning::Lora;
-        let wanted = (if lora { 0 } else { self.number(model) }, trainable);
-        let held = match self.held.take() {
-            Some((number, as_trainable, held)) if (number, as_trainable) == wanted => held,
-            // Dropped before the next is loaded: there may not be room for two.
-            other => {
-                drop(other);
-                let folder = self.folder(wanted.0);
-                (self.inputs.load)(folder.as_deref(), trainable)?
-            }
-        };
-        let adapter = match self.folder(model) {
-            Some(folder) if lora => Some(load_adapter(held.backend(), held.config(), store, &folder)?),
-            _ => None,
-        };
-        let (_, _, held) = self.held.insert((wanted.0, wanted.1, held));
-        Ok((held, adapter))
     }
 }

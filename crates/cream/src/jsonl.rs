@@ -1,6 +1,7 @@
 //! JSON lines: reading with errors that name file, line, field, value and what was expected; writing.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, Read};
 
 use serde::Serialize;
@@ -30,30 +31,55 @@ pub trait Row: Sized {
 /// # Errors
 /// No rows; a line that is too long, not UTF-8, not a JSON object (NaN is not JSON), or not a row; an id seen before; a
 /// failing reader.
-pub fn read_jsonl<R: Row>(name: &str, mut reader: impl BufRead) -> Result<Vec<R>> {
+pub fn read_jsonl<R: Row>(name: &str, reader: impl BufRead) -> Result<Vec<R>> {
+    Ok(read_numbered(name, reader, &mut Err)?.into_iter().map(|(_, row)| row).collect())
+}
+
+/// [`read_jsonl`] with the number of each row's line. `bad` is given every line's error: what it returns ends the
+/// reading, `Ok` passes the line over.
+///
+/// # Errors
+/// What `bad` returns; no rows; a failing reader.
+pub fn read_numbered<R: Row>(
+    name: &str,
+    mut reader: impl BufRead,
+    bad: &mut dyn FnMut(Error) -> Result<()>,
+) -> Result<Vec<(usize, R)>> {
+    let failed = |source| Error::Io { path: name.into(), action: "read", source };
     let (mut rows, mut lines_of_ids, mut buffer) = (Vec::new(), HashMap::new(), Vec::new());
     for line in 1.. {
         let wrong = |problem: String| Error::Row { file: name.into(), line, problem };
         buffer.clear();
-        let read = reader.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut buffer);
-        let read = read.map_err(|source| Error::Io { path: name.into(), action: "read", source })?;
+        let read = reader.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut buffer).map_err(failed)?;
         if read == 0 {
             break;
         }
         if read > MAX_LINE_BYTES {
-            return Err(wrong(format!("longer than {MAX_LINE_BYTES} bytes")));
+            bad(wrong(format!("longer than {MAX_LINE_BYTES} bytes")))?;
+            if !buffer.ends_with(b"\n") {
+                reader.skip_until(b'\n').map_err(failed)?;
+            }
+            continue;
         }
         let bytes = if line == 1 { buffer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&buffer) } else { &buffer };
-        let row: R = match parse(bytes).map_err(wrong)? {
-            None => continue,
-            Some(row) => row,
+        let row: R = match parse(bytes) {
+            Err(problem) => {
+                bad(wrong(problem))?;
+                continue;
+            }
+            Ok(None) => continue,
+            Ok(Some(row)) => row,
         };
-        if let Some(id) = row.id()
-            && let Some(first) = lines_of_ids.insert(id.to_owned(), line)
-        {
-            return Err(wrong(format!("id {id:?} was seen before, on line {first}")));
+        if let Some(id) = row.id() {
+            match lines_of_ids.entry(id.to_owned()) {
+                Entry::Vacant(entry) => _ = entry.insert(line),
+                Entry::Occupied(entry) => {
+                    bad(wrong(format!("id {id:?} was seen before, on line {}", entry.get())))?;
+                    continue;
+                }
+            }
         }
-        rows.push(row);
+        rows.push((line, row));
     }
     if rows.is_empty() {
         return Err(Error::file(name, "no rows, expected at least one"));
@@ -67,7 +93,8 @@ pub(crate) fn parse<R: Row>(line: &[u8]) -> Result<Option<R>, String> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    match serde_json::from_str(text) {
+    // Without the line's end, behind which the parser would count columns anew.
+    match serde_json::from_str(text.trim_end()) {
         Ok(Value::Object(map)) => R::from_fields(&mut Fields(map)).map(Some),
         Ok(other) => Err(format!("{}, expected a JSON object", shown(&other))),
         Err(e) => {

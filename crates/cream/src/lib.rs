@@ -7,14 +7,18 @@
 //! does), draws no progress bars and starts no threads. It builds for wasm32-unknown-unknown, where a [`Memory`] takes the
 //! place of a [`Directory`]; the functions are async because a browser cannot wait, and native callers block on them.
 
+mod by_name;
 mod chunks;
 mod config;
 #[cfg(not(target_arch = "wasm32"))]
 mod directory;
 mod error;
+mod eval;
 mod fingerprint;
 mod iteration;
 mod jsonl;
+mod judge;
+mod method;
 mod pack;
 mod pair;
 mod policy;
@@ -37,17 +41,25 @@ pub use config::{RunConfig, Tuning};
 #[cfg(not(target_arch = "wasm32"))]
 pub use directory::Directory;
 pub use error::{Error, Result};
+pub use eval::{
+    AnswerMode, AnswerRow, ChoiceRow, EvalOptions, EvalReport, Evaluation, Measures, Outcome, PreferenceRow, Task,
+    TaskRows, evaluate,
+};
 pub use fingerprint::fingerprint;
 pub use iteration::Summary;
-pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, to_jsonl};
-pub use pair::{Level, PairOptions, PairReport, Pairing, Skipped, pair};
+pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, read_numbered, to_jsonl};
+pub use judge::{JudgeOptions, judge_prompts, judge_rewards, parse_score};
+pub use method::Method;
+pub use pair::{
+    Level, PairInputs, PairOptions, PairReport, Pairing, Rankings, RejectedFrom, Reward, Skipped, TrainReference, pair,
+};
 pub use policy::{Encoder, Policy};
 pub use progress::{Progress, Stage, Update};
-pub use rows::{Completions, MetricsRow, Pair, PreferenceMetrics, Prompt, Scores, SftRow, Turns};
-pub use run::{Load, RunInputs, run};
+pub use rows::{Completions, MetricsRow, Pair, PreferenceMetrics, Prompt, Rewards, Scores, SftRow, Turns};
+pub use run::{External, Load, RunInputs, run};
 pub use sample::{SampleOptions, sample};
 pub use score::{ScoreOptions, score};
 pub use shard::Shard;
 pub use store::{Memory, Output, Store};
-pub use train::{TrainOptions, TrainSummary, Trainee, sft, train};
+pub use train::{PreferenceLoss, TrainOptions, TrainSummary, Trainee, sft, train};
 pub use weights::{load_adapter, save_adapter, save_model};

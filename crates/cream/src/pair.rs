@@ -4,49 +4,22 @@
 //! * A prompt that gives no pair has no part in the mean consistency, and nothing after it is shifted.
 //! * Ties are ties: the default measure is tau-a of the rewards, not tau of their positions.
 
-use cream_core::consistency::{Kind, Map, mean};
-use cream_core::{choose_pair, implicit_reward, mean_logps};
+mod options;
+mod rankings;
+mod rewards;
+
+use cream_core::consistency::mean;
+use cream_core::{choose_anchored_pair, choose_pair};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::rows::{Pair, Scores};
+use crate::rows::{Pair, Rewards, Scores};
+use rankings::{RankingSums, agreement, average};
+use rewards::Implied;
 
-/// Whether each prompt has a consistency of its own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// All pairs have the mean over the prompts: the paper's main setting.
-    #[default]
-    Mean,
-    /// Each pair has its prompt's.
-    PerPrompt,
-}
-
-/// How pairs are made.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PairOptions {
-    /// How the agreement of two rankings is measured.
-    pub consistency: Kind,
-    /// Whether each prompt has a consistency of its own.
-    pub level: Level,
-    /// Least difference between the rewards of a pair, in units of the reward: nats times beta, or nats per token where the
-    /// mean log-prob takes the reward's place.
-    pub min_margin: f64,
-}
-
-impl PairOptions {
-    /// Whether every option lies in its range.
-    ///
-    /// # Errors
-    /// The first that does not.
-    pub fn validate(&self) -> Result<()> {
-        if self.min_margin.is_finite() && self.min_margin >= 0.0 {
-            return Ok(());
-        }
-        Err(Error::setting("min_margin", self.min_margin, "0 or a positive number"))
-    }
-}
+pub use options::{Level, PairOptions, RejectedFrom, Reward, TrainReference};
+pub use rankings::Rankings;
+pub(crate) use rewards::check as check_rewards;
 
 /// A prompt without a pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +43,10 @@ pub struct PairReport {
     pub mean_consistency: Option<f64>,
     /// Mean over the pairs of the current model's reward of the chosen less that of the rejected.
     pub mean_reward_margin: Option<f64>,
+    /// Mean over all completions of the current model of their tokens.
+    pub mean_tokens: Option<f64>,
+    /// How far the rankings of the two models agree by the measures in use.
+    pub rankings: Rankings,
     /// Prompts without a pair.
     pub skipped: Vec<Skipped>,
     /// Rules that were used in place of the general one.
@@ -85,105 +62,170 @@ pub struct Pairing {
     pub report: PairReport,
 }
 
+/// What pairs are made from. All hold the same completions of the same prompts, row by row.
+#[derive(Debug, Clone, Copy)]
+pub struct PairInputs<'a> {
+    /// Scores under the current model.
+    pub current: &'a [Scores],
+    /// Under that of the iteration before.
+    pub previous: &'a [Scores],
+    /// Under the initial model, M0.
+    pub reference: &'a [Scores],
+    /// With the rewards `judge` and `external`: those of the current model.
+    pub rewards: Option<&'a [Rewards]>,
+    /// With the reward `judge` where the consistency is measured: those of the previous model.
+    pub previous_rewards: Option<&'a [Rewards]>,
+    /// How many of each row's completions, the last ones, are the initial model's: only with rejected ones from there.
+    pub anchors: usize,
+}
+
 /// Ranks each prompt's completions by the current and by the previous model's reward, and pairs the best with the worst.
 ///
-/// The reward is beta * (log-prob - log-prob under the reference, M0). Where a model's log-probs are the reference's own,
-/// that is 0 for all, and the mean log-prob per token takes its place: for the previous model in round 1, as in the
-/// authors' code; without supervised fine-tuning also for the current one, whose consistency with itself is then 1 and
-/// whose round is plain DPO. The report says so.
+/// The implicit reward is beta * (log-prob - log-prob under the reference, M0). Where a model's log-probs are the
+/// reference's own, that is 0 for all, and the mean log-prob per token takes its place: for the previous model in round 1,
+/// as in the authors' code; without supervised fine-tuning also for the current one, whose consistency with itself is
+/// then 1 and whose round is plain DPO. The report says so.
 ///
 /// # Errors
-/// Scores of other prompts or completions; fewer than 2 completions; beta or the minimum margin out of range.
-pub fn pair(
-    current: &[Scores],
-    previous: &[Scores],
-    reference: &[Scores],
-    beta: f64,
-    options: &PairOptions,
-) -> Result<Pairing> {
+/// Scores or rewards of other prompts or completions, or missing; fewer than 2 completions; beta or options out of range.
+pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result<Pairing> {
     options.validate()?;
+    let &PairInputs { current, previous, reference, anchors, .. } = inputs;
     same_completions(current, previous, "previous")?;
     same_completions(current, reference, "reference")?;
+    if (anchors > 0) != (options.rejected_from == RejectedFrom::Initial) {
+        let expected = "some with rejected_from initial, and none with rejected_from current";
+        return Err(Error::setting("anchors", anchors, expected));
+    }
+    let implied = Implied::of(current, reference, beta)?;
+    let implied_previous = Implied::of(previous, reference, beta)?;
     let mut notes = Vec::new();
-    let rewarding = |name: &str, scores: &[Scores], notes: &mut Vec<String>| {
-        let own = scores.iter().zip(reference).all(|(scores, reference)| scores.logps == reference.logps);
-        if own {
+    for (name, implied) in [("current", &implied), ("previous", &implied_previous)] {
+        if implied.is_mean_logps && options.reward.is_implicit() {
             notes.push(format!("the {name} model is the reference: its reward is the mean log-prob per token"));
         }
-        if own { Rewarding::MeanLogps } else { Rewarding::Implicit { beta } }
+    }
+    let rewards = rewards(inputs.rewards, &implied, current, options, "rewards")?;
+    let previous_rewards = match (inputs.previous_rewards, options.reward.is_implicit() || options.level.is_measured())
+    {
+        (None, false) => vec![Vec::new(); current.len()],
+        (given, _) => self::rewards(given, &implied_previous, previous, options, "previous rewards")?,
     };
-    let rewarding_current = rewarding("current", current, &mut notes);
-    let rewarding_previous = rewarding("previous", previous, &mut notes);
 
+    let mut rankings = RankingSums::default();
     let (mut pairs, mut skipped, mut margins) = (Vec::new(), Vec::new(), Vec::new());
     let (mut agreements, mut consistencies) = (Vec::new(), Vec::new());
-    for ((current, previous), reference) in current.iter().zip(previous).zip(reference) {
-        let named = |e: cream_core::Error| Error::prompt(&current.id, e);
-        let rewards = rewarding_current.of(current, reference).map_err(named)?;
-        let previous_rewards = rewarding_previous.of(previous, reference).map_err(named)?;
-        let mut skip = |reason: String| skipped.push(Skipped { id: current.id.clone(), reason });
-        let Some(widest) = choose_pair(&rewards, 0.0).map_err(named)? else {
-            skip(format!("all {} rewards are equal", rewards.len()));
+    for (i, row) in current.iter().enumerate() {
+        let named = |e: cream_core::Error| Error::prompt(&row.id, e);
+        let mut skip = |reason: String| skipped.push(Skipped { id: row.id.clone(), reason });
+        let Some(own) = row.completions.len().checked_sub(anchors) else {
+            return Err(Error::prompt(
+                &row.id,
+                format_args!("{} completions and {anchors} anchors", row.completions.len()),
+            ));
+        };
+        rankings.add(&implied.rewards[i][..own], &implied_previous.rewards[i][..own]).map_err(named)?;
+        // Those that have a reward, by their places in the row.
+        let ranked: Vec<usize> = (0..row.completions.len()).filter(|&place| rewards[i][place].is_some()).collect();
+        let (candidates, anchored) = ranked.split_at(ranked.partition_point(|&place| place < own));
+        let needed = if anchors > 0 { 1 } else { 2 };
+        if !options.reward.is_implicit() && (candidates.len() < needed || anchored.len() < anchors.min(1)) {
+            skip(format!("{} of {} completions have a reward", ranked.len(), row.completions.len()));
+            continue;
+        }
+        let of = |places: &[usize]| places.iter().filter_map(|&place| rewards[i][place]).collect::<Vec<f64>>();
+        let (own_rewards, anchored_rewards) = (of(candidates), of(anchored));
+        let choose = |min_margin| match anchors {
+            0 => choose_pair(&own_rewards, min_margin),
+            _ => choose_anchored_pair(&own_rewards, &anchored_rewards, min_margin),
+        };
+        let Some(widest) = choose(0.0).map_err(named)? else {
+            skip(match anchors {
+                0 => format!("all {} rewards are equal", own_rewards.len()),
+                _ => "no completion is better than the worst of the initial model's".into(),
+            });
             continue;
         };
-        let mut scratch = vec![0; options.consistency.scratch_len(rewards.len())];
-        let agreement = options.consistency.agreement(&rewards, &previous_rewards, &mut scratch).map_err(named)?;
-        let Some(agreement) = agreement else {
-            skip("all rewards under the previous model are equal, and this measure of agreement is not defined".into());
-            continue;
+        let both = |place: &usize| Some((rewards[i][*place]?, (*previous_rewards[i].get(*place)?)?));
+        let (now, before): (Vec<f64>, Vec<f64>) = candidates.iter().filter_map(both).unzip();
+        let agreement = agreement(options.consistency, &now, &before).map_err(named)?;
+        agreements.extend(agreement);
+        let consistency = match (options.level, agreement) {
+            (Level::Off, _) => 1.0,
+            (Level::Fixed(consistency), _) => consistency,
+            (Level::Mean | Level::PerPrompt, None) => {
+                skip("this measure of agreement is not defined for the previous model's ranking".into());
+                continue;
+            }
+            (Level::Mean | Level::PerPrompt, Some(agreement)) => match options.map.apply(agreement)? {
+                Some(consistency) => consistency,
+                None => {
+                    skip(format!("the two rankings agree by {agreement}, too little for map {}", options.map));
+                    continue;
+                }
+            },
         };
-        // The linear map drops nothing.
-        let Some(consistency) = Map::Linear.apply(agreement)? else { continue };
-        agreements.push(agreement);
         consistencies.push(consistency);
-        let Some(chosen) = choose_pair(&rewards, options.min_margin).map_err(named)? else {
+        let Some(chosen) = choose(options.min_margin).map_err(named)? else {
             skip(format!("margin is {}, expected at least {}", widest.margin, options.min_margin));
             continue;
         };
         margins.push(chosen.margin);
+        let best = candidates[chosen.chosen];
+        let worst = if anchors > 0 { anchored[chosen.rejected] } else { candidates[chosen.rejected] };
+        let train_reference = match options.train_reference {
+            TrainReference::Round => row,
+            TrainReference::Initial => &reference[i],
+        };
         pairs.push(Pair {
-            id: current.id.clone(),
-            prompt: current.prompt.clone(),
-            chosen: current.completions[chosen.chosen].clone(),
-            rejected: current.completions[chosen.rejected].clone(),
+            id: row.id.clone(),
+            prompt: row.prompt.clone(),
+            chosen: row.completions[best].clone(),
+            rejected: row.completions[worst].clone(),
             consistency,
-            ref_chosen_logps: current.logps[chosen.chosen],
-            ref_rejected_logps: current.logps[chosen.rejected],
+            ref_chosen_logps: train_reference.logps[best],
+            ref_rejected_logps: train_reference.logps[worst],
         });
     }
     let mean_consistency = if consistencies.is_empty() { None } else { Some(mean(&consistencies)?) };
     if let (Level::Mean, Some(mean)) = (options.level, mean_consistency) {
         pairs.iter_mut().for_each(|pair| pair.consistency = mean);
     }
+    let own_tokens =
+        |row: &Scores| row.tokens[..row.tokens.len() - anchors].iter().map(|&n| n as f64).collect::<Vec<_>>();
     let report = PairReport {
         prompts: current.len(),
         pairs: pairs.len(),
         mean_tau: average(&agreements),
         mean_consistency,
         mean_reward_margin: average(&margins),
+        mean_tokens: average(&current.iter().flat_map(own_tokens).collect::<Vec<_>>()),
+        rankings: rankings.mean(),
         skipped,
         notes,
     };
     Ok(Pairing { pairs, report })
 }
 
-/// How a model rewards.
-#[derive(Clone, Copy)]
-enum Rewarding {
-    Implicit { beta: f64 },
-    MeanLogps,
-}
-
-impl Rewarding {
-    /// Reward of each completion, `[N]`.
-    fn of(self, scores: &Scores, reference: &Scores) -> Result<Vec<f64>, cream_core::Error> {
-        let logps = scores.logps.iter();
-        match self {
-            Rewarding::Implicit { beta } => {
-                logps.zip(&reference.logps).map(|(&own, &reference)| implicit_reward(beta, own, reference)).collect()
-            }
-            Rewarding::MeanLogps => logps.zip(&scores.tokens).map(|(&own, &tokens)| mean_logps(own, tokens)).collect(),
+/// Rewards of all rows under one model: given, or implied.
+fn rewards(
+    given: Option<&[Rewards]>,
+    implied: &Implied,
+    scores: &[Scores],
+    options: &PairOptions,
+    name: &str,
+) -> Result<Vec<Vec<Option<f64>>>> {
+    match (given, options.reward.is_implicit()) {
+        (None, true) => {
+            let rows = implied.by_length(options.reward, scores)?;
+            Ok(rows.into_iter().map(|row| row.into_iter().map(Some).collect()).collect())
         }
+        (Some(given), false) => {
+            rewards::check(given, scores, name)?;
+            Ok(given.iter().map(|row| row.rewards.clone()).collect())
+        }
+        (None, false) => Err(Error::file(name, format_args!("none, expected some with reward {}", options.reward))),
+        (Some(_), true) => Err(Error::file(name, format_args!("given, expected none with reward {}", options.reward))),
     }
 }
 
@@ -203,10 +245,6 @@ fn same_completions(current: &[Scores], other: &[Scores], name: &str) -> Result<
         return differ(format!("{} rows, expected {} as in the current scores", other.len(), current.len()));
     }
     Ok(())
-}
-
-fn average(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod metrics;
 mod pair;
+mod rewards;
 mod sft;
 
 use cream_engine::Message;
@@ -12,6 +13,8 @@ use crate::jsonl::{Fields, Row};
 
 pub use metrics::{MetricsRow, PreferenceMetrics};
 pub use pair::Pair;
+pub(crate) use pair::{COMPLETION, completion};
+pub use rewards::Rewards;
 pub use sft::SftRow;
 
 /// What a completion answers: a text, or a conversation. Written as `"prompt": "…"` or `"messages": […]`.
@@ -27,7 +30,7 @@ pub enum Turns {
 
 impl Turns {
     /// Takes `prompt` (a string, or TRL's list of messages) or `messages` out of a line.
-    fn take(fields: &mut Fields) -> Result<Self, String> {
+    pub(crate) fn take(fields: &mut Fields) -> Result<Self, String> {
         let key = match (fields.has("prompt"), fields.has("messages")) {
             (true, false) => "prompt",
             (false, true) => "messages",
@@ -60,7 +63,7 @@ fn messages(value: &Value) -> Option<Vec<Message>> {
     (!messages.is_empty()).then_some(messages)
 }
 
-fn strings(fields: &mut Fields, key: &str) -> Result<Vec<String>, String> {
+pub(crate) fn strings(fields: &mut Fields, key: &str) -> Result<Vec<String>, String> {
     fields.list(key, "a list of strings", |value| value.as_str().map(str::to_owned))
 }
 

@@ -3,11 +3,16 @@
 //! ```text
 //! config.toml                           the settings
 //! inputs.json                           fingerprints of the model, the prompts and the supervised data
-//! iteration-N/completions.jsonl         drawn from M_N
+//! anchors.jsonl                         drawn from M_0, where the rejected completions come from there
+//! iteration-N/completions.jsonl         drawn from M_N; with anchors, those after them
 //! iteration-N/scores-current.jsonl      under M_N, the reference of training too
 //! iteration-N/scores-previous.jsonl     under M_{N-1}
 //! iteration-N/scores-reference.jsonl    under M_0
+//! iteration-N/judgements-current.jsonl, rewards-current.jsonl   with the reward judge: by M_N
+//! iteration-N/judgements-previous.jsonl, rewards-previous.jsonl the same by M_{N-1}, where the consistency is measured
+//! iteration-N/rewards-current.jsonl     with the reward external: what it said
 //! iteration-N/pairs.jsonl
+//! iteration-N/replay.jsonl              with replay: the pairs of earlier rounds
 //! iteration-N/training.json             what training depends on
 //! iteration-N/metrics.jsonl             a line a step
 //! iteration-N/adapter_model.safetensors, adapter_config.json    M_{N+1} (of all weights: a Hugging Face folder's files)
@@ -16,10 +21,11 @@
 //! Iteration 0 has no completions, scores and pairs. While work is under way there are also `*.partial`,
 //! `state.safetensors` and `.*.tmp` files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cream_engine::{Backend, Llama, Text};
 use serde::Serialize;
+use toml::Value;
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result};
@@ -27,12 +33,15 @@ use crate::fingerprint::fingerprint;
 use crate::iteration::{Iteration, Summary};
 use crate::jsonl::to_jsonl;
 use crate::progress::Progress;
-use crate::rows::{Prompt, SftRow};
+use crate::rows::{Completions, Prompt, Rewards, SftRow};
 use crate::store::Store;
 
 /// Loads a model, trainable or not: the initial one, or that in a folder of the store (only where all weights are
 /// trained).
 pub type Load<'a, B> = dyn FnMut(Option<&str>, bool) -> Result<Llama<B>> + 'a;
+
+/// Gives every completion of every row its reward.
+pub type External<'a> = dyn FnMut(&[Completions]) -> Result<Vec<Rewards>> + 'a;
 
 /// What a run works with.
 pub struct RunInputs<'a, B: Backend> {
@@ -50,6 +59,9 @@ pub struct RunInputs<'a, B: Backend> {
     pub fingerprint: &'a str,
     /// Called when a model is needed, and not if none is.
     pub load: &'a mut Load<'a, B>,
+    /// Called with the reward `external`. With none, the run stops where rewards are needed, names the file that it
+    /// expects, and can be taken up when it is there.
+    pub external: Option<&'a mut External<'a>>,
 }
 
 const CONFIG: &str = "config.toml";
@@ -69,6 +81,9 @@ pub async fn run<B: Backend>(
     inputs.config.validate()?;
     if inputs.prompts.is_empty() {
         return Err(Error::file("prompts", "none, expected at least one"));
+    }
+    if inputs.config.iterations == 0 && inputs.sft.is_empty() {
+        return Err(Error::setting("iterations", 0, "at least 1 where there is no supervised data"));
     }
     remember(&inputs, store)?;
     let first = if inputs.sft.is_empty() { 1 } else { 0 };
@@ -109,10 +124,15 @@ fn remember<B: Backend>(inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Res
         }
         let saved = String::from_utf8(bytes).map_err(|e| Error::file(CONFIG, e))?;
         let saved = RunConfig::from_toml(CONFIG, &saved)?;
-        for ((key, saved), (_, given)) in saved.keys().into_iter().zip(inputs.config.keys()) {
-            let more = key == "iterations" && saved.as_integer() < given.as_integer();
+        let [saved, given]: [BTreeMap<_, _>; 2] =
+            [saved.keys(), inputs.config.keys()].map(|keys| keys.into_iter().collect());
+        let names: BTreeSet<&String> = saved.keys().chain(given.keys()).collect();
+        for key in names {
+            let [saved, given] = [saved.get(key), given.get(key)];
+            let more = key == "iterations" && saved.and_then(Value::as_integer) < given.and_then(Value::as_integer);
             if !more {
-                changed(CONFIG, &key, &saved.to_string(), &given.to_string())?;
+                let [saved, given] = [saved, given].map(|value| value.map_or("unset".into(), Value::to_string));
+                changed(CONFIG, key, &saved, &given)?;
             }
         }
     }

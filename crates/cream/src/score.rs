@@ -71,18 +71,16 @@ pub async fn score<B: Backend>(
         };
         told(first, tokens)?;
         let groups = chunk.iter().map(|row| group(policy, row)).collect::<Result<Vec<_>>>()?;
-        let mut scores = Vec::with_capacity(chunk.len());
-        for range in pack(&groups, options.batch_tokens) {
-            let batch = Batch::new(&groups[range.clone()], policy.model.config().vocab_size)?;
-            let logps = policy.model.token_logps(policy.adapter, &batch).await?;
-            let mut completions = batch.split(&logps);
-            for row in &chunk[range] {
-                scores.push(scored(row, completions.by_ref().take(row.completions.len()))?);
-            }
-            tokens += batch.rows();
-            told(first + scores.len(), tokens)?;
-        }
-        Ok(scores)
+        let ids: Vec<&str> = chunk.iter().map(|row| row.id.as_str()).collect();
+        let logps = group_logps(policy, &ids, &groups, options.batch_tokens, |done, rows| {
+            tokens += rows;
+            told(first + done, tokens)
+        });
+        let scored = |((row, group), logps): ((&Completions, &Group), Vec<f64>)| {
+            let Completions { id, prompt, completions } = row.clone();
+            Scores { id, prompt, completions, logps, tokens: group.completions.iter().map(Vec::len).collect() }
+        };
+        Ok(chunk.iter().zip(&groups).zip(logps.await?).map(scored).collect())
     })
     .await
 }
@@ -95,15 +93,29 @@ fn group<B: Backend>(policy: Policy<'_, B>, row: &Completions) -> Result<Group> 
     })
 }
 
-/// `token_logps`: of each completion in turn.
-fn scored<'a>(row: &Completions, token_logps: impl Iterator<Item = &'a [f32]>) -> Result<Scores> {
-    let Completions { id, prompt, completions } = row.clone();
-    let (mut logps, mut tokens) = (Vec::new(), Vec::new());
-    for (i, own) in token_logps.enumerate() {
-        logps.push(completion_logps(own).map_err(|e| Error::prompt(&id, format_args!("completion {i}: {e}")))?);
-        tokens.push(own.len());
+/// Log-probs of all completions, group by group, nats; `ids` name the groups in errors. `told` hears after every
+/// forward pass how many groups are done and how many tokens went through the model in it.
+pub(crate) async fn group_logps<B: Backend>(
+    policy: Policy<'_, B>,
+    ids: &[&str],
+    groups: &[Group],
+    batch_tokens: usize,
+    mut told: impl FnMut(usize, usize) -> Result<()>,
+) -> Result<Vec<Vec<f64>>> {
+    let mut all = Vec::with_capacity(groups.len());
+    for range in pack(groups, batch_tokens) {
+        let batch = Batch::new(&groups[range.clone()], policy.model.config().vocab_size)?;
+        let token_logps = policy.model.token_logps(policy.adapter, &batch).await?;
+        let mut completions = batch.split(&token_logps);
+        for (id, group) in ids[range.clone()].iter().zip(&groups[range]) {
+            let own = completions.by_ref().take(group.completions.len()).enumerate();
+            let logps =
+                |(i, own)| completion_logps(own).map_err(|e| Error::prompt(id, format_args!("completion {i}: {e}")));
+            all.push(own.map(logps).collect::<Result<_>>()?);
+        }
+        told(all.len(), batch.rows())?;
     }
-    Ok(Scores { id, prompt, completions, logps, tokens })
+    Ok(all)
 }
 
 #[cfg(test)]

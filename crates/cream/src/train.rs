@@ -18,7 +18,7 @@ use crate::store::{Output, Store, join};
 use crate::weights::{save_adapter, save_model};
 
 pub use options::TrainOptions;
-pub use preference::train;
+pub use preference::{PreferenceLoss, train};
 pub use sft::sft;
 
 /// A model that is trained: its adapter, or without one all its weights.
@@ -82,8 +82,8 @@ struct Record<'a> {
     options: &'a TrainOptions,
     seed: u64,
     /// Only where pairs are trained on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    beta: Option<f64>,
+    #[serde(flatten)]
+    loss: Option<PreferenceLoss>,
     lora: Option<&'a cream_engine::LoraConfig>,
     raw: bool,
     /// Fingerprint of the weights at the start.
@@ -99,12 +99,12 @@ impl<'a> Record<'a> {
         stage: Stage,
         options: &'a TrainOptions,
         seed: u64,
-        beta: Option<f64>,
+        loss: Option<PreferenceLoss>,
         rows: &'a str,
     ) -> Vec<u8> {
         let lora = trainee.adapter.as_deref().map(Adapter::config);
         let (raw, model) = (trainee.encoder.raw, trainee.fingerprint);
-        let record = Record { stage: stage.to_string(), options, seed, beta, lora, raw, model, rows };
+        let record = Record { stage: stage.to_string(), options, seed, loss, lora, raw, model, rows };
         let mut bytes = serde_json::to_vec_pretty(&record).expect("string keys, and memory takes every byte");
         bytes.push(b'\n');
         bytes

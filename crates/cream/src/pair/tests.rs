@@ -1,5 +1,6 @@
 use super::*;
 use crate::rows::Turns;
+use cream_core::consistency::{Kind, Map};
 use proptest::prelude::*;
 
 /// Scores of prompts p0, p1, … with completions c0, c1, … of 1, 2, … tokens.
@@ -12,6 +13,26 @@ fn scores(logps: &[&[f64]]) -> Vec<Scores> {
         tokens: (1..=logps.len()).collect(),
     };
     logps.iter().enumerate().map(row).collect()
+}
+
+/// Of scores alone.
+fn pair(
+    current: &[Scores],
+    previous: &[Scores],
+    reference: &[Scores],
+    beta: f64,
+    options: &PairOptions,
+) -> Result<Pairing> {
+    super::pair(&inputs(current, previous, reference), beta, options)
+}
+
+fn inputs<'a>(current: &'a [Scores], previous: &'a [Scores], reference: &'a [Scores]) -> PairInputs<'a> {
+    PairInputs { current, previous, reference, rewards: None, previous_rewards: None, anchors: 0 }
+}
+
+fn given(rewards: &[&[Option<f64>]]) -> Vec<Rewards> {
+    let row = |(i, rewards): (usize, &&[Option<f64>])| Rewards { id: format!("p{i}"), rewards: rewards.to_vec() };
+    rewards.iter().enumerate().map(row).collect()
 }
 
 fn options(level: Level) -> PairOptions {
@@ -120,6 +141,146 @@ fn mistakes_name_the_file_and_the_id() {
     assert!(pair(&current, &current, &reference, 0.0, &PairOptions::default()).is_err());
     let options = PairOptions { min_margin: -1.0, ..PairOptions::default() };
     assert!(pair(&current, &current, &reference, 0.1, &options).is_err());
+}
+
+/// p0: tau 1; p1: tau -1/3; p2: tau -1, of rewards 1, 2, 3 and so on.
+fn disputed() -> [Vec<Scores>; 3] {
+    let reference = scores(&[&[-10.0, -10.0, -10.0], &[-20.0, -20.0, -20.0], &[-9.0, -9.0, -9.0]]);
+    let current = scores(&[&[-9.0, -8.0, -7.0], &[-17.0, -19.0, -18.0], &[-8.0, -7.0, -6.0]]);
+    let previous = scores(&[&[-9.0, -8.0, -7.0], &[-19.0, -18.0, -17.0], &[-6.0, -7.0, -8.0]]);
+    [current, previous, reference]
+}
+
+#[test]
+fn level_and_map_make_the_consistency() {
+    let [current, previous, reference] = disputed();
+    let third = 1.0 / 3.0;
+    for (level, map, expected) in [
+        (Level::PerPrompt, Map::Linear, vec![1.0, third, 0.0]),
+        (Level::PerPrompt, Map::Clamped, vec![1.0, 0.5, 0.5]),
+        (Level::PerPrompt, Map::Threshold(0.25), vec![1.0, third]),
+        (Level::Mean, Map::Linear, vec![4.0 / 9.0; 3]),
+        (Level::Mean, Map::Clamped, vec![2.0 / 3.0; 3]),
+        (Level::Mean, Map::Threshold(0.5), vec![1.0]),
+        (Level::Fixed(0.7), Map::Linear, vec![0.7; 3]),
+        (Level::Off, Map::Linear, vec![1.0; 3]),
+    ] {
+        let options = PairOptions { level, map, ..PairOptions::default() };
+        let Pairing { pairs, report } = pair(&current, &previous, &reference, 0.5, &options).unwrap();
+        let found: Vec<f64> = pairs.iter().map(|pair| pair.consistency).collect();
+        assert_eq!(found.len(), expected.len(), "{level} {map}: {found:?}");
+        let close = |(found, expected): (&f64, &f64)| (found - expected).abs() <= 4.0 * f64::EPSILON;
+        assert!(found.iter().zip(&expected).all(close), "{level} {map}: {found:?}, expected {expected:?}");
+        // How far the rankings agree is told whatever is made of it.
+        assert!((report.mean_tau.unwrap() + third / 3.0).abs() <= 4.0 * f64::EPSILON);
+        assert!((report.rankings.tau.unwrap() + third / 3.0).abs() <= 4.0 * f64::EPSILON);
+        assert!((report.rankings.top_order.unwrap() - third).abs() <= f64::EPSILON);
+        assert_eq!(report.mean_tokens, Some(2.0));
+    }
+    let options = PairOptions { level: Level::PerPrompt, map: Map::Threshold(0.25), ..PairOptions::default() };
+    let report = pair(&current, &previous, &reference, 0.5, &options).unwrap().report;
+    assert_eq!(report.skipped[0].reason, "the two rankings agree by -1, too little for map threshold:0.25");
+}
+
+#[test]
+fn what_needs_no_agreement_is_paired_without_one() {
+    let reference = scores(&[&[-9.0, -9.0], &[-8.0, -7.0]]);
+    let current = scores(&[&[-8.0, -7.0], &[-8.0, -6.0]]);
+    let previous = scores(&[&[-8.0, -8.0], &[-8.0, -6.0]]);
+    let options = PairOptions { consistency: Kind::KendallB, ..options(Level::Off) };
+    let Pairing { pairs, report } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
+    assert_eq!((pairs.len(), report.mean_tau, report.mean_consistency), (2, Some(1.0), Some(1.0)));
+}
+
+#[test]
+fn length_changes_the_reward() {
+    // Of 1, 2 and 3 tokens; log-ratios 2, 3 and 3.3, so 2, 1.5 and 1.1 per token.
+    let reference = scores(&[&[-9.0, -9.0, -9.0]]);
+    let current = scores(&[&[-7.0, -6.0, -5.7]]);
+    let previous = scores(&[&[-8.0, -7.0, -6.0]]);
+    let paired = |reward: Reward| {
+        let options = PairOptions { reward, ..PairOptions::default() };
+        let pairing = pair(&current, &previous, &reference, 1.0, &options).unwrap();
+        (pairing.pairs[0].chosen.clone(), pairing.pairs[0].rejected.clone(), pairing.report)
+    };
+    let (chosen, rejected, implicit) = paired(Reward::Implicit);
+    assert_eq!((chosen.as_str(), rejected.as_str()), ("c2", "c0"));
+    let (chosen, rejected, report) = paired(Reward::LengthNormalised);
+    assert_eq!((chosen.as_str(), rejected.as_str()), ("c0", "c2"));
+    // The previous model's 1, 1 and 1 per token are ties.
+    assert_eq!((report.mean_tau, report.rankings.tau), (Some(0.0), implicit.rankings.tau));
+    let (chosen, rejected, _) = paired(Reward::LengthPenalised(0.5));
+    // 1.5, 2 and 1.8.
+    assert_eq!((chosen.as_str(), rejected.as_str()), ("c1", "c0"));
+}
+
+#[test]
+fn given_rewards_rank_and_those_without_one_do_not() {
+    let [current, previous, reference] = disputed();
+    let rewards = given(&[&[Some(1.0), None, Some(2.0)], &[None, Some(1.0), None], &[Some(5.0), Some(5.0), Some(5.0)]]);
+    let options = PairOptions { reward: Reward::External, ..options(Level::Off) };
+    let with = PairInputs { rewards: Some(&rewards), ..inputs(&current, &previous, &reference) };
+    let Pairing { pairs, report } = super::pair(&with, 0.5, &options).unwrap();
+    assert_eq!((pairs[0].chosen.as_str(), pairs[0].rejected.as_str(), pairs.len()), ("c2", "c0", 1));
+    let reasons: Vec<_> = report.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
+    assert_eq!(reasons, ["1 of 3 completions have a reward", "all 3 rewards are equal"]);
+    assert_eq!((report.mean_tau, report.mean_reward_margin), (None, Some(1.0)));
+    // Of the implicit rewards.
+    assert!(report.rankings.tau.is_some());
+
+    let earlier = given(&[&[Some(3.0), None, Some(1.0)], &[Some(0.0); 3], &[Some(0.0); 3]]);
+    let judged = PairOptions { reward: Reward::Judge, level: Level::PerPrompt, ..PairOptions::default() };
+    let both = PairInputs { previous_rewards: Some(&earlier), ..with };
+    assert_eq!(super::pair(&both, 0.5, &judged).unwrap().pairs[0].consistency, 0.0);
+
+    let message =
+        |inputs: &PairInputs<'_>, options: &PairOptions| super::pair(inputs, 0.5, options).unwrap_err().to_string();
+    assert_eq!(message(&with, &judged), "previous rewards: none, expected some with reward judge");
+    assert_eq!(message(&with, &PairOptions::default()), "rewards: given, expected none with reward implicit");
+    let none = inputs(&current, &previous, &reference);
+    assert_eq!(message(&none, &options), "rewards: none, expected some with reward external");
+    let few = PairInputs { rewards: Some(&rewards[..2]), ..with };
+    assert_eq!(message(&few, &options), "rewards: 2 rows, expected 3 as in the current scores");
+    let short = given(&[&[Some(1.0)], &[None], &[None]]);
+    let short = PairInputs { rewards: Some(&short), ..with };
+    assert_eq!(
+        message(&short, &options),
+        "rewards: row 1, id \"p0\", has 1 rewards, expected one for each of 3 completions"
+    );
+}
+
+#[test]
+fn rejected_from_the_initial_model() {
+    // c0 and c1 are the current model's, c2 and c3 the initial one's: rewards 1, 4 and 2, -1.
+    let reference = scores(&[&[-9.0; 4], &[-9.0; 4]]);
+    let current = scores(&[&[-8.0, -5.0, -7.0, -10.0], &[-9.0, -10.0, -8.0, -7.0]]);
+    let previous = scores(&[&[-8.0, -5.0, -10.0, -7.0], &[-9.0, -10.0, -9.0, -9.0]]);
+    let options = PairOptions { rejected_from: RejectedFrom::Initial, ..PairOptions::default() };
+    let anchored = PairInputs { anchors: 2, ..inputs(&current, &previous, &reference) };
+    let Pairing { pairs, report } = super::pair(&anchored, 1.0, &options).unwrap();
+    assert_eq!((pairs[0].chosen.as_str(), pairs[0].rejected.as_str()), ("c1", "c3"));
+    assert_eq!((pairs[0].ref_rejected_logps, report.mean_reward_margin), (-10.0, Some(5.0)));
+    // Only its own completions are ranked.
+    assert_eq!((report.mean_tau, report.mean_tokens), (Some(1.0), Some(1.5)));
+    assert_eq!(report.skipped[0].reason, "no completion is better than the worst of the initial model's");
+    let plain = PairInputs { anchors: 0, ..anchored };
+    assert!(super::pair(&plain, 1.0, &options).unwrap_err().to_string().starts_with("anchors: 0, expected some"));
+    assert!(super::pair(&anchored, 1.0, &PairOptions::default()).is_err());
+    let many = PairInputs { anchors: 5, ..anchored };
+    assert_eq!(
+        super::pair(&many, 1.0, &options).unwrap_err().to_string(),
+        "prompt \"p0\": 4 completions and 5 anchors"
+    );
+}
+
+#[test]
+fn the_reference_of_training_is_the_round_s_or_m0() {
+    let [current, previous, reference] = disputed();
+    let options = PairOptions { train_reference: TrainReference::Initial, ..PairOptions::default() };
+    let pairs = pair(&current, &previous, &reference, 0.5, &options).unwrap().pairs;
+    assert_eq!((pairs[1].ref_chosen_logps, pairs[1].ref_rejected_logps), (-20.0, -20.0));
+    let pairs = pair(&current, &previous, &reference, 0.5, &PairOptions::default()).unwrap().pairs;
+    assert_eq!((pairs[1].ref_chosen_logps, pairs[1].ref_rejected_logps), (-17.0, -19.0));
 }
 
 proptest! {

@@ -53,8 +53,10 @@ impl Serialize for Pair {
     }
 }
 
+pub(crate) const COMPLETION: &str = "a string or a list of one message by the assistant";
+
 /// The text of a completion in either form.
-fn completion(value: &Value) -> Option<String> {
+pub(crate) fn completion(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         turns => match messages(turns)?.as_slice() {
@@ -66,7 +68,6 @@ fn completion(value: &Value) -> Option<String> {
 
 impl Row for Pair {
     fn from_fields(fields: &mut Fields) -> Result<Self, String> {
-        const COMPLETION: &str = "a string or a list of one message by the assistant";
         Ok(Pair {
             id: fields.id()?,
             prompt: Turns::take(fields)?,

@@ -4,7 +4,9 @@ use pollster::block_on;
 use super::*;
 use crate::config::Tuning;
 use crate::jsonl::read_jsonl;
-use crate::rows::{Completions, Pair, Scores};
+use crate::method::Method;
+use crate::pair::{Level, RejectedFrom, Reward, TrainReference};
+use crate::rows::{Completions, Pair, Rewards, Scores};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
 use crate::testing::{Log, Mortal, files, model, prompts, supervised, text};
@@ -32,7 +34,11 @@ fn call(
     store: &mut dyn Store,
     log: &mut Log,
 ) -> Result<(Vec<Summary>, usize)> {
-    let files = files();
+    let mut files = files();
+    // Room for what a judge reads.
+    let mut shape: serde_json::Value = serde_json::from_slice(&files["config.json"]).unwrap();
+    shape["max_position_embeddings"] = 1024.into();
+    files.insert("config.json".into(), shape.to_string().into_bytes());
     let text = text(&files);
     // A folder of a store in memory cannot be read through the store while the run has it.
     let (mut loads, from) = (0, std::rc::Rc::new(std::cell::RefCell::new(BTreeMap::new())));
@@ -44,8 +50,23 @@ fn call(
             Some(folder) => model(&from.borrow()[folder], trainable),
         })
     };
-    let inputs =
-        RunInputs { config, prompts, sft, text: &text, base_model: "tiny", fingerprint: "of tiny", load: &mut load };
+    // An oracle that likes late letters.
+    let mut letters = |rows: &[Completions]| {
+        let reward = |text: &String| Some(text.chars().map(|letter| f64::from(u32::from(letter))).sum());
+        let row =
+            |row: &Completions| Rewards { id: row.id.clone(), rewards: row.completions.iter().map(reward).collect() };
+        Ok(rows.iter().map(row).collect())
+    };
+    let inputs = RunInputs {
+        config,
+        prompts,
+        sft,
+        text: &text,
+        base_model: "tiny",
+        fingerprint: "of tiny",
+        load: &mut load,
+        external: Some(&mut letters),
+    };
     shared.remember();
     let summaries = block_on(run::<Cpu>(inputs, &mut shared, log))?;
     Ok((summaries, loads))
@@ -197,6 +218,123 @@ fn a_full_run_survives_death_anywhere() {
     survives_death_anywhere(&RunConfig { iterations: 1, ..config(Tuning::Full) }, &supervised(4));
 }
 
+/// Everything that leaves further files: a judge of both models, anchors, replay.
+fn with_every_file() -> RunConfig {
+    let mut config = config(Tuning::Lora);
+    config.pair.reward = Reward::Judge;
+    config.pair.rejected_from = RejectedFrom::Initial;
+    (config.judge.votes, config.judge.max_new_tokens, config.replay) = (2, 2, 1);
+    config
+}
+
+#[test]
+fn a_judged_anchored_replayed_run_survives_death_anywhere() {
+    // A random model says nothing that can be read as points: rewards are written by hand.
+    let mut config = with_every_file();
+    config.pair.reward = Reward::External;
+    config.pair.level = Level::Off;
+    survives_death_anywhere(&config, &supervised(4));
+}
+
+#[test]
+fn anchors_are_drawn_once_and_follow_the_rounds_own() {
+    let mut config = with_every_file();
+    (config.pair.reward, config.pair.level) = (Reward::External, Level::Off);
+    let (store, summaries, _) = whole(&config, &supervised(4));
+    let anchors = rows::<Completions>(&store, "anchors.jsonl");
+    for t in 1..=2 {
+        let own = rows::<Completions>(&store, &format!("iteration-{t}/sampled.jsonl"));
+        let all = rows::<Completions>(&store, &format!("iteration-{t}/completions.jsonl"));
+        for ((own, anchors), all) in own.iter().zip(&anchors).zip(&all) {
+            assert_eq!(all.completions, [own.completions.clone(), anchors.completions.clone()].concat());
+        }
+        for pair in rows::<Pair>(&store, &format!("iteration-{t}/pairs.jsonl")) {
+            let anchors = anchors.iter().find(|row| row.id == pair.id).unwrap();
+            assert!(anchors.completions.contains(&pair.rejected) && pair.consistency == 1.0);
+        }
+    }
+    assert_eq!(summaries.len(), 3);
+}
+
+#[test]
+fn earlier_pairs_come_back_with_the_reference_of_the_round() {
+    for train_reference in [TrainReference::Round, TrainReference::Initial] {
+        let mut config = config(Tuning::Lora);
+        (config.replay, config.iterations, config.pair.train_reference) = (5, 3, train_reference);
+        let (store, ..) = whole(&config, &supervised(4));
+        assert!(!store.exists("iteration-1/replay.jsonl"));
+        let first = rows::<Pair>(&store, "iteration-1/pairs.jsonl");
+        let second = rows::<Pair>(&store, "iteration-2/pairs.jsonl");
+        let again = rows::<Pair>(&store, "iteration-3/replay.jsonl");
+        assert_eq!(again.len(), first.len() + second.len());
+        assert_eq!(again[0].id, format!("iteration-1/{}", first[0].id));
+        assert_eq!((&again[0].chosen, again[0].consistency), (&first[0].chosen, first[0].consistency));
+        let same = again[0].ref_chosen_logps == first[0].ref_chosen_logps;
+        assert_eq!(same, train_reference == TrainReference::Initial);
+        if train_reference == TrainReference::Initial {
+            let reference = rows::<Scores>(&store, "iteration-1/scores-reference.jsonl");
+            assert!(reference[0].logps.contains(&first[0].ref_chosen_logps));
+        } else {
+            let scored = rows::<Scores>(&store, "iteration-3/scores-replay.jsonl");
+            assert_eq!([again[0].ref_chosen_logps, again[0].ref_rejected_logps], scored[0].logps[..]);
+        }
+        let tokens = |t: usize| rows_of_metrics(&store, t).last().unwrap().num_tokens;
+        assert!(tokens(3) > tokens(1));
+    }
+}
+
+fn rows_of_metrics(store: &Memory, t: usize) -> Vec<crate::rows::MetricsRow> {
+    let text = std::str::from_utf8(&store.files[&format!("iteration-{t}/metrics.jsonl")]).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_judge_asks_both_models_where_the_consistency_is_measured() {
+    let mut config = with_every_file();
+    config.pair.rejected_from = RejectedFrom::Current;
+    for (level, previous) in [(Level::PerPrompt, true), (Level::Off, false)] {
+        config.pair.level = level;
+        let mut store = Memory::default();
+        // A random model gives no points that can be read.
+        let message = call(&config, &prompts(4), &supervised(4), &mut store, &mut Log::new(usize::MAX)).unwrap_err();
+        let expected = "no pair from 4 prompts; of the first: 0 of 3 completions have a reward";
+        assert!(message.to_string().contains(expected), "{message}");
+        assert!(store.exists("iteration-1/judgements-current.jsonl"));
+        assert_eq!(store.exists("iteration-1/judgements-previous.jsonl"), previous);
+        let judgements = rows::<Completions>(&store, "iteration-1/judgements-current.jsonl");
+        assert_eq!((judgements.len(), judgements[0].completions.len()), (12, 2));
+        // Points that a reader puts there are used.
+        let points = |own: [f64; 3]| {
+            let row = |i: usize| format!("{{\"id\":\"p{i}\",\"rewards\":[{},{},{}]}}\n", own[0], own[1], own[2]);
+            (0..4).map(row).collect::<String>().into_bytes()
+        };
+        store.files.insert("iteration-1/rewards-current.jsonl".into(), points([1.0, 4.0, 2.5]));
+        store.files.insert("iteration-1/rewards-previous.jsonl".into(), points([1.0, 2.0, 3.0]));
+        let one = RunConfig { iterations: 1, ..config.clone() };
+        store.files.remove("config.toml");
+        let (summaries, _) = call(&one, &prompts(4), &supervised(4), &mut store, &mut Log::new(usize::MAX)).unwrap();
+        let pairs = rows::<Pair>(&store, "iteration-1/pairs.jsonl");
+        let completions = rows::<Completions>(&store, "iteration-1/completions.jsonl");
+        assert_eq!(pairs[0].chosen, completions[0].completions[1]);
+        assert!((pairs[0].consistency - if previous { 2.0 / 3.0 } else { 1.0 }).abs() < 1e-12);
+        assert_eq!(summaries[1].pairs.as_ref().unwrap().mean_reward_margin, Some(3.0));
+    }
+}
+
+#[test]
+fn supervised_fine_tuning_alone_is_iteration_0() {
+    let config = RunConfig { iterations: 0, method: Some(Method::SftOnly), ..config(Tuning::Lora) };
+    let (store, summaries, _) = whole(&config, &supervised(4));
+    assert_eq!(summaries.len(), 1);
+    let (other, ..) = whole(&self::config(Tuning::Lora), &supervised(4));
+    for file in ["adapter_model.safetensors", "metrics.jsonl", "summary.json"] {
+        let name = format!("iteration-0/{file}");
+        assert!(store.files[&name] == other.files[&name], "{name}");
+    }
+    let message = call(&config, &prompts(4), &[], &mut Memory::default(), &mut Log::new(0)).unwrap_err().to_string();
+    assert_eq!(message, "iterations: 0, expected at least 1 where there is no supervised data");
+}
+
 #[test]
 fn a_caller_may_stop_it_at_every_report() {
     let config = RunConfig { iterations: 1, ..config(Tuning::Lora) };
@@ -244,6 +382,16 @@ fn other_settings_or_inputs_are_refused() {
     other.sample.top_p = 0.5;
     refused(&other, &prompts(4), &[], "config.toml: sample.top_p was 0.95");
     refused(&other, &prompts(4), &[], "when this run began and is 0.5 now; give the same, or another directory");
+    let mut other = config.clone();
+    other.pair.level = Level::Fixed(0.7);
+    refused(
+        &other,
+        &prompts(4),
+        &[],
+        "config.toml: pair.level was \"mean\" when this run began and is \"fixed:0.7\" now",
+    );
+    let other = RunConfig { method: Some(Method::Cream), ..config.clone() };
+    refused(&other, &prompts(4), &[], "config.toml: method was unset when this run began and is \"cream\" now");
     let other = RunConfig { beta: 0.2, ..config.clone() };
     refused(&other, &prompts(4), &[], "config.toml: beta was 0.1 when this run began and is 0.2 now");
     refused(&config, &prompts(5), &[], "inputs.json: prompts was ");

@@ -1,7 +1,8 @@
-//! Step 6: training on pairs with the consistency-regularised DPO loss.
+//! Step 6: training on pairs, with the consistency-regularised DPO loss or another.
 
 use cream_core::{Loss, PairLogps};
 use cream_engine::{Backend, Group};
+use serde::Serialize;
 
 use super::{Objective, Record, Term, TrainOptions, TrainSummary, Trainee, fit};
 use crate::error::{Error, Result};
@@ -11,11 +12,44 @@ use crate::progress::{Progress, Stage};
 use crate::rows::{Pair, PreferenceMetrics};
 use crate::store::Output;
 
+/// What is minimised on pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PreferenceLoss {
+    /// Scale of the implicit reward.
+    pub beta: f64,
+    /// The loss on the margin.
+    pub loss: Loss,
+    /// Weight of the negative log-likelihood per token of the chosen completion, which is added.
+    pub sft_weight: f64,
+}
+
+impl Default for PreferenceLoss {
+    fn default() -> Self {
+        PreferenceLoss { beta: 0.1, loss: Loss::default(), sft_weight: 0.0 }
+    }
+}
+
+impl PreferenceLoss {
+    /// Whether every setting lies in its range.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn validate(&self) -> Result<()> {
+        if !(self.beta.is_finite() && self.beta > 0.0) {
+            return Err(Error::setting("beta", self.beta, "a positive number"));
+        }
+        if !(self.sft_weight.is_finite() && self.sft_weight >= 0.0) {
+            return Err(Error::setting("sft_weight", self.sft_weight, "0 or a positive number"));
+        }
+        Ok(())
+    }
+}
+
 /// Pairs as groups: chosen, then rejected, over one prompt.
 struct Pairs<'a> {
     pairs: &'a [Pair],
     groups: Vec<Group>,
-    beta: f64,
+    loss: PreferenceLoss,
 }
 
 impl Objective for Pairs<'_> {
@@ -37,7 +71,10 @@ impl Objective for Pairs<'_> {
             reference_chosen: pair.ref_chosen_logps,
             reference_rejected: pair.ref_rejected_logps,
         };
-        let loss = Loss::Cream.evaluate(self.beta, pair.consistency, &logps);
+        let PreferenceLoss { beta, loss, sft_weight } = self.loss;
+        let tokens = self.groups[group].completions[0].len();
+        let loss = loss.evaluate(beta, pair.consistency, &logps);
+        let loss = loss.and_then(|loss| loss.with_sft(sft_weight, logps.chosen, tokens));
         let loss = loss.map_err(|e| Error::prompt(&pair.id, e))?;
         Ok(Term {
             loss: loss.loss,
@@ -66,13 +103,14 @@ impl Objective for Pairs<'_> {
 pub async fn train<B: Backend>(
     trainee: Trainee<'_, B>,
     pairs: &[Pair],
-    beta: f64,
+    loss: &PreferenceLoss,
     options: &TrainOptions,
     seed: u64,
     output: Output<'_>,
     progress: &mut dyn Progress,
 ) -> Result<TrainSummary> {
     options.validate()?;
+    loss.validate()?;
     if pairs.is_empty() {
         return Err(Error::file("pairs", "none, expected at least one"));
     }
@@ -86,9 +124,9 @@ pub async fn train<B: Backend>(
             ],
         })
     };
-    let objective = Pairs { pairs, groups: pairs.iter().map(group).collect::<Result<_>>()?, beta };
+    let objective = Pairs { pairs, groups: pairs.iter().map(group).collect::<Result<_>>()?, loss: *loss };
     let rows = fingerprint([to_jsonl(pairs).as_slice()]);
     let options = options.resolved(Stage::Train, trainee.adapter.is_some());
-    let record = Record::of(&trainee, Stage::Train, &options, seed, Some(beta), &rows);
+    let record = Record::of(&trainee, Stage::Train, &options, seed, Some(*loss), &rows);
     fit(trainee, &objective, &options, seed, &record, output, progress).await
 }

@@ -51,7 +51,7 @@ fn fit_in(
     };
     let output = Output { store, name: "" };
     match rows {
-        Rows::Pairs(pairs) => block_on(train(trainee, pairs, 0.1, options, 1, output, log)),
+        Rows::Pairs(pairs) => block_on(train(trainee, pairs, &PreferenceLoss::default(), options, 1, output, log)),
         Rows::Supervised(rows) => block_on(sft(trainee, rows, options, 1, output, log)),
     }
 }

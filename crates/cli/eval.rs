@@ -1,0 +1,180 @@
+//! `cream eval`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use cream::engine::Backend;
+use cream::{AnswerMode, EvalOptions, EvalReport, Measures, Policy, Store, Task, TaskRows};
+use pollster::block_on;
+use serde::Serialize;
+
+use crate::args::{Global, ModelArgs, PromptFlags, named, set};
+use crate::device::Job;
+use crate::files::{BadLines, open, place, say};
+use crate::model;
+use crate::progress::Shown;
+
+/// Measure a model by tasks: multiple choice, written answers, preferences
+///
+/// The rows of a file tell what it is. {"id", "question", "choices", "answer"}: multiple choice by log-likelihood, `acc` and
+/// `acc_norm` as lm-evaluation-harness defines them; the answer is an index from 0, a letter or the choice's text. {"id",
+/// "question" or "prompt" or "messages", "answer"}: the model answers greedily through its chat template, and its final
+/// number, its letter or all of it is compared. {"prompt", "chosen", "rejected"}: how often the model's implicit reward
+/// prefers the chosen one, relative to the model without its adapter, or to --reference.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cream eval --model model.gguf --task arc.jsonl --task gsm8k.jsonl --limit 100
+  cream eval --model model.gguf --adapter RUN/iteration-2 --task preferences.jsonl --json")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// A task, JSONL; may be given several times. It is called by the file's name, or by its path where names are equal
+    #[arg(long, value_name = "FILE", required = true)]
+    task: Vec<PathBuf>,
+    /// Rewards of preferences are relative to this model [default: the model without --adapter]
+    #[arg(long, value_name = "MODEL")]
+    reference: Option<String>,
+    /// Ask multiple choice through the chat template, not as plain text
+    #[arg(long)]
+    chat: bool,
+    /// What of a written answer counts: number (after "####", else the last), letter (of a choice), exact (all, but for case
+    /// and spaces) [default: number or letter where all right answers of the file are, else exact]
+    #[arg(long, value_name = "MODE", value_parser = named::<AnswerMode>)]
+    answer_mode: Option<AnswerMode>,
+    /// Where written answers are cut off [default: 256]
+    #[arg(long, value_name = "TOKENS")]
+    max_new_tokens: Option<usize>,
+    /// Answers written at once; memory grows with it [default: 64]
+    #[arg(long, value_name = "N")]
+    slots: Option<usize>,
+    /// Tokens computed at once in scoring; memory grows with it [default: 2048]
+    #[arg(long, value_name = "TOKENS")]
+    batch_tokens: Option<usize>,
+    /// Only the first N rows of each task
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    #[command(flatten)]
+    prompt: PromptFlags,
+    /// Pass over bad lines, and say how many there were
+    #[arg(long)]
+    skip_bad: bool,
+    /// What became of each row, JSONL: log-likelihoods of choices, answers, rewards
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// One JSON object for each task on stdout, instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// A row of `--output`.
+#[derive(Serialize)]
+struct Line<'a> {
+    task: &'a str,
+    #[serde(flatten)]
+    outcome: &'a cream::Outcome,
+}
+
+impl Job for Args {
+    fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        let tasks = self.task.iter().map(|file| self.read(file)).collect::<Result<Vec<_>>>()?;
+        let place = self.output.as_deref().map(place).transpose()?;
+        let preferences = tasks.iter().find(|task| matches!(task.rows, TaskRows::Preferences(_)));
+        if let Some(task) = preferences
+            && self.model.adapter.is_none()
+            && self.reference.is_none()
+        {
+            bail!(
+                "--task {}: preferences, expected --adapter or --reference: rewards are relative to another model",
+                task.name
+            );
+        }
+        let options = self.options();
+        let loaded = model::load(&backend, &self.model, false)?;
+        let policy = loaded.policy(&self.prompt);
+        let other = match (&self.reference, preferences) {
+            (Some(name), Some(_)) => {
+                Some(model::load(&backend, &ModelArgs { model: name.clone(), adapter: None }, false)?)
+            }
+            _ => None,
+        };
+        let reference = other.as_ref().map_or(Policy { adapter: None, ..policy }, |other| other.policy(&self.prompt));
+        let mut progress = Shown::new(global);
+        let (mut reports, mut lines) = (Vec::new(), Vec::new());
+        for task in &tasks {
+            let evaluation = block_on(cream::evaluate(policy, Some(reference), task, &options, &mut progress))?;
+            let of_task = evaluation.outcomes.iter().map(|outcome| Line { task: &task.name, outcome });
+            lines.extend(cream::to_jsonl(&of_task.collect::<Vec<_>>()));
+            if self.json {
+                say(&serde_json::to_string(&evaluation.report)?)?;
+            }
+            reports.push(evaluation.report);
+        }
+        if let Some((mut store, name)) = place {
+            store.write(name, &lines)?;
+        }
+        if self.json { Ok(()) } else { table(&reports).iter().try_for_each(|line| say(line)) }
+    }
+}
+
+impl Args {
+    fn read(&self, file: &Path) -> Result<Task> {
+        let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let alone = self.task.iter().filter(|other| stem(other) == stem(file)).count() == 1;
+        let name = if alone { stem(file) } else { file.display().to_string() };
+        let mut bad = BadLines::new(self.skip_bad);
+        let mut task = Task::read(&name, &file.display().to_string(), open(file)?, &mut |error| bad.meet(error))?;
+        bad.tell(file);
+        if let Some(limit) = self.limit {
+            task.truncate(limit.try_into().context("--limit")?);
+        }
+        Ok(task)
+    }
+
+    fn options(&self) -> EvalOptions {
+        let (chat, answer_mode) = (self.chat, self.answer_mode);
+        let mut options = EvalOptions { chat, answer_mode, ..EvalOptions::default() };
+        set(&mut options.max_new_tokens, self.max_new_tokens);
+        set(&mut options.slots, self.slots);
+        set(&mut options.batch_tokens, self.batch_tokens);
+        options
+    }
+}
+
+/// Reports for people: a line a number, with its standard error.
+fn table(reports: &[EvalReport]) -> Vec<String> {
+    let width = reports.iter().map(|report| report.task.chars().count()).max().unwrap_or(0).max("task".len());
+    let mut lines = vec![format!("{:width$}  {:>6}  {:<10} {:>7}  stderr", "task", "n", "measure", "value")];
+    for report in reports {
+        let mut line = |measure: &str, value: String, stderr: Option<f64>, note: String| {
+            let stderr = stderr.map_or("-".into(), |stderr| format!("{stderr:.4}"));
+            let text =
+                format!("{:width$}  {:>6}  {measure:<10} {value:>7}  {stderr:<6}  {note}", report.task, report.n);
+            lines.push(text.trim_end().to_owned());
+        };
+        let share = |share: Option<f64>| share.map_or("undefined".into(), |share| format!("{:.1} %", 100.0 * share));
+        let note = match &report.measures {
+            Measures::Choices { .. } => String::new(),
+            Measures::Answers { answer_mode, unanswered } => {
+                format!("{} answers, {unanswered} without one", answer_mode.name())
+            }
+            Measures::Preferences { ties, longer_preferred, longer_chosen, .. } => format!(
+                "{ties} ties; the longer one: preferred {}, chosen {}",
+                share(*longer_preferred),
+                share(*longer_chosen)
+            ),
+        };
+        line("acc", format!("{:.4}", report.acc), report.stderr, note);
+        match report.measures {
+            Measures::Choices { acc_norm, acc_norm_stderr } => {
+                line("acc_norm", format!("{acc_norm:.4}"), acc_norm_stderr, String::new());
+            }
+            Measures::Preferences { mean_margin, mean_chosen_tokens, mean_rejected_tokens, .. } => {
+                let note = format!("mean tokens: chosen {mean_chosen_tokens:.1}, rejected {mean_rejected_tokens:.1}");
+                line("margin", format!("{mean_margin:.4}"), None, note);
+            }
+            Measures::Answers { .. } => {}
+        }
+    }
+    lines
+}
