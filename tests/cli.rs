@@ -340,7 +340,7 @@ fn devices_and_help_say_what_there_is() {
     }
     assert_eq!(devices.iter().filter(|device| device["auto"] == true).count(), 1);
     assert_eq!(done(&["devices"]).lines().count(), devices.len());
-    let verbs = "run compare report sft sample score pair train generate export bench eval import";
+    let verbs = "run compare report sft sample score pair train generate export bench eval import demo";
     for verb in verbs.split(' ') {
         assert!(done(&[verb, "--help"]).contains(&format!("  cream {verb} --")), "{verb} --help has an example");
     }

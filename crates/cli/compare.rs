@@ -1,11 +1,15 @@
 //! `cream compare`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use cream::engine::Backend;
-use cream::{CompareOptions, Directory, EvalOptions, External, Method, Reward, RunInputs};
+use cream::{
+    CompareOptions, Comparison, Directory, EvalOptions, External, Method, MethodResult, ModelResult, Reward, RunInputs,
+    Store,
+};
 use pollster::block_on;
+use serde_json::{Map, Value, json};
 
 use crate::args::{Global, named};
 use crate::device::Job;
@@ -14,6 +18,7 @@ use crate::files::say;
 use crate::input::{self, Input, InputFlags};
 use crate::interrupt;
 use crate::progress::Shown;
+use crate::report;
 use crate::reward::{self, RewardFlags};
 use crate::settings::SettingsFlags;
 
@@ -86,9 +91,43 @@ impl Job for Args {
         };
         let options = CompareOptions { methods: &self.methods, tasks: &tasks, eval: &eval };
         let comparison = block_on(cream::compare(inputs, options, &mut store, &mut Shown::new(global)))?;
+        write_reports(&comparison, &self.output)?;
         if self.json {
             return say(&serde_json::to_string(&comparison)?);
         }
         comparison.table().iter().try_for_each(|line| say(line))
     }
+}
+
+/// Writes each method's page, the comparison on it.
+pub(crate) fn write_reports(comparison: &Comparison, folder: &Path) -> Result<()> {
+    let rows = serde_json::to_vec_pretty(&rows(comparison))?;
+    for result in &comparison.methods {
+        let mut store = Directory::lock(&folder.join(result.method.to_string()))?;
+        store.write("compare.json", &rows)?;
+        store.write(report::FILE, report::page(&store)?.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A flat object for each model of each method.
+fn rows(comparison: &Comparison) -> Vec<Value> {
+    let row = |method: Method, model: &ModelResult| {
+        let mut row = Map::from_iter([("method".into(), json!(method)), ("model".into(), json!(model.model))]);
+        row.extend(model.tasks.iter().map(|report| (report.task.clone(), json!(report.acc))));
+        let rankings = model.rankings.unwrap_or_default();
+        for (name, value) in [
+            ("tau", rankings.tau),
+            ("rho", rankings.spearman),
+            ("top-order", rankings.top_order),
+            ("margin", model.drift.map(|drift| drift.margin)),
+            ("tokens", model.mean_tokens),
+        ] {
+            row.insert(name.into(), json!(value));
+        }
+        Value::Object(row)
+    };
+    let models =
+        |result: &MethodResult| result.models.iter().map(|model| row(result.method, model)).collect::<Vec<_>>();
+    comparison.methods.iter().flat_map(models).collect()
 }

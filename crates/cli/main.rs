@@ -7,6 +7,7 @@
 mod args;
 mod bench;
 mod compare;
+mod demo;
 mod device;
 mod devices;
 mod drivers;
@@ -61,6 +62,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Demo(demo::Args),
     Run(run::Args),
     Report(report::Args),
     Compare(compare::Args),
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
 fn work(Cli { global, verb }: Cli) -> Result<()> {
     global.start_threads()?;
     match verb {
+        Verb::Demo(args) => device::dispatch(&global, args),
         Verb::Run(args) => device::dispatch(&global, args),
         Verb::Report(args) => report::run(&args),
         Verb::Compare(args) => device::dispatch(&global, args),

@@ -64,7 +64,7 @@ impl Job for Args {
         let (_, text) = files.parse()?;
         let fingerprint = files.fingerprint();
         let mut store = Directory::lock(&self.output)?;
-        let mut load = input::loader(backend, &self.input.model, files, &self.output);
+        let mut load = input::loader(backend.clone(), &self.input.model, files, &self.output);
         let inputs = RunInputs {
             config: &config,
             prompts: &prompts,

@@ -14,8 +14,8 @@ use crate::jsonl::{Fields, Row};
 
 pub use metrics::{MetricsRow, PreferenceMetrics};
 pub use pair::Pair;
-pub use ranking::Ranking;
 pub(crate) use pair::{COMPLETION, completion};
+pub use ranking::Ranking;
 pub use rewards::Rewards;
 pub use sft::SftRow;
 
