@@ -79,6 +79,9 @@ fn all_methods_from_one_m1() {
         assert!(completions(method) == completions("cream"));
         assert!(store.files.contains_key(&format!("{method}/iteration-2/eval.json")));
     }
+    // Ranking once more asks the oracle nothing.
+    assert!(store.exists("oracle/iteration-3/scores-current.jsonl"));
+    assert!(!store.exists("oracle/iteration-3/rewards-current.jsonl"));
     for result in &comparison.methods {
         let names: Vec<_> = result.models.iter().map(|model| model.model.as_str()).collect();
         assert_eq!(names, ["M0", "M1", "M2", "M3"]);

@@ -124,7 +124,10 @@ fn scale(tokens: &[Token], at: usize) -> Option<(f64, usize)> {
 
 fn value(tokens: &[Token], at: usize) -> Option<Value> {
     let (first, mut end) = number(tokens, at)?;
+    // A share or a percentage of something may be of anything: only a label makes points of it.
+    let is_out_of = |at: usize| is_mark(tokens, at, "/") || is_word(tokens, at, &["out"]);
     let mut of = scale(tokens, end);
+    let mut is_scaled = of.is_some() && is_out_of(end);
     end = of.map_or(end, |(_, end)| end);
     let (mut low, mut high) = (first, first);
     let connected = is_mark(tokens, end, "-–—") || is_word(tokens, end, &["to", "or"]);
@@ -135,6 +138,7 @@ fn value(tokens: &[Token], at: usize) -> Option<Value> {
             if of.is_some_and(|(first, _)| first != scale) {
                 low = f64::NAN;
             }
+            is_scaled = is_out_of(end);
             (of, end) = (Some((scale, after)), after);
         }
     }
@@ -146,7 +150,7 @@ fn value(tokens: &[Token], at: usize) -> Option<Value> {
     let in_range = |points: f64| (0.0..=5.0).contains(&(points * factor));
     let points = (in_range(low) && in_range(high)).then_some((low + high) / 2.0 * factor);
     let is_scale = of.is_none() && low <= 1.0 && high == 5.0;
-    Some(Value { points, end, is_scaled: of.is_some(), is_scale })
+    Some(Value { points, end, is_scaled, is_scale })
 }
 
 const LABELS: [&str; 4] = ["score", "rating", "grade", "total"];
@@ -273,6 +277,7 @@ mod tests {
             ("It is a good answer.", None),
             ("I award 1 point for relevance and 1 point for form.", None),
             ("1. Relevant\n2. Complete\n3. Helpful", None),
+            ("It is 100% worth it, and two of five people agree.", None),
             ("Score: N/A", None),
             ("Score: N", None),
             ("Score: 0-5", None),
