@@ -345,3 +345,25 @@ fn devices_and_help_say_what_there_is() {
         assert!(done(&[verb, "--help"]).contains(&format!("  cream {verb} --")), "{verb} --help has an example");
     }
 }
+
+#[test]
+fn the_demo_ends_with_a_table_of_both_methods() {
+    let folder = folder("demo");
+    let output = text(&folder.join("demo"));
+    let table = done(&["demo", "--output", &output, "--quiet"]);
+    let accuracy = |method: &str, model: &str| {
+        let words = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = words.into_iter().find(|words| words.first() == Some(&method) && words.get(1) == Some(&model));
+        row.unwrap_or_else(|| panic!("{table}"))[2].parse::<f64>().unwrap()
+    };
+    // Neither hopeless nor perfect; what supervised data brings is far beyond its standard error of 0.02.
+    assert!(accuracy("all", "M0") > 0.4 && accuracy("all", "M1") < 0.95, "{table}");
+    assert!(accuracy("all", "M1") > accuracy("all", "M0") + 0.06, "{table}");
+    for method in ["cream", "srlm"] {
+        assert!((0.0..1.0).contains(&accuracy(method, "M4")), "{table}");
+        let page = fs::read_to_string(folder.join(format!("demo/seed-0/{method}/report.html"))).unwrap();
+        assert!(page.contains("\"accuracy\""), "the comparison is on {method}'s page");
+    }
+    // Done already: the same table, at once.
+    assert_eq!(done(&["demo", "--output", &output, "--quiet"]), table);
+}

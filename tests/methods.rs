@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{cream, done, fails, file, folder, prompts, text, tiny_model, tree, words};
+use crate::support::{assert_same_tree, cream, done, fails, file, folder, prompts, text, tiny_model, tree, words};
 
 const SMALL: &str = "-n 3 --max-new-tokens 6 --learning-rate 0.01 --batch-size 2 --lora-r 4 --iterations 1";
 /// The tiny model has a window of 256 tokens: no room for a judge's instruction, nor for long tasks.
@@ -42,7 +42,7 @@ fn an_oracle_s_program_or_file_decides() {
     let rewards = format!("{by_command}/iteration-1/rewards-current.jsonl");
     fs::copy(&rewards, format!("{by_file}/iteration-1/rewards-current.jsonl")).unwrap();
     done(&run(&by_file));
-    assert!(tree(&folder.join("command")) == tree(&folder.join("file")));
+    assert_same_tree(&folder.join("command"), &folder.join("file"), "by command and by file");
 
     // The same pairs by hand.
     let (step, pairs) = (format!("{by_command}/iteration-1"), at("pairs.jsonl"));

@@ -95,7 +95,7 @@ fn the_page_in_a_browser() {
     let shown = &data(&page)["iterations"][2]["round"]["shown"][0];
     assert!(shown["completions"].as_array().unwrap().iter().all(|text| text.as_str().unwrap().ends_with(MARKUP)));
 
-    let browser = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+    let browser = std::path::absolute("tests/browser").unwrap();
     let chromium = Path::new("/usr/bin/chromium");
     for needed in [chromium, &browser.join("node_modules")] {
         if !needed.exists() {

@@ -128,11 +128,12 @@ pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result
             ));
         };
         sums.add(&implied.rewards[i][..own], &implied_previous.rewards[i][..own]).map_err(named)?;
-        let previous_own = (0..own).map(|place| previous_rewards[i].get(place).copied().flatten());
+        let mut before = previous_rewards[i].clone();
+        before.resize(row.completions.len(), None);
         rankings.push(Ranking {
             id: row.id.clone(),
-            rewards: rewards[i][..own].to_vec(),
-            previous_rewards: previous_own.collect(),
+            rewards: rewards[i].clone(),
+            previous_rewards: before,
             agreement: None,
         });
         // Those that have a reward, by their places in the row.

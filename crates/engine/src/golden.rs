@@ -33,6 +33,18 @@ macro_rules! on_each_backend {
                 }
             )+
         }
+
+        /// With products on cooperative matrices, or on what imitates them.
+        #[cfg(feature = "gpu")]
+        mod cooperative_gpu {
+            $(
+                #[test]
+                fn $check() {
+                    let Some(subject) = super::Subject::cooperative_gpu() else { return };
+                    super::$check(&subject);
+                }
+            )+
+        }
     };
 }
 
@@ -64,6 +76,15 @@ impl Subject<crate::gpu::Gpu> {
             backend,
             values: GOLDEN_GPU,
             gradients: GOLDEN_GPU_GRADIENT,
+        })
+    }
+
+    fn cooperative_gpu() -> Option<Self> {
+        use crate::tolerances::{COOPERATIVE_GRADIENT, COOPERATIVE_LOGPS};
+        crate::gpu::testing::cooperative_gpu(1).map(|backend| Subject {
+            backend,
+            values: COOPERATIVE_LOGPS,
+            gradients: COOPERATIVE_GRADIENT,
         })
     }
 }
