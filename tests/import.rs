@@ -35,6 +35,17 @@ fn parquet_of_the_hub_becomes_a_task() {
     let cut = folder.join("cut.parquet");
     fs::write(&cut, &fs::read(&input).unwrap()[..900]).unwrap();
     fails(&["import", "--input", &text(&cut), "--output", &output], 1, &["cut.parquet"]);
+    // A byte is wrong, all over the file: rows or one line, never a panic.
+    let sound = fs::read(golden().join("questions.parquet")).unwrap();
+    for place in (4..sound.len()).step_by(sound.len() / 60) {
+        let damaged = folder.join("damaged.parquet");
+        let mut bytes = sound.clone();
+        bytes[place] ^= 0x55;
+        fs::write(&damaged, bytes).unwrap();
+        let ended = cream(&["import", "--input", &text(&damaged), "--output", &output]).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(matches!(ended.status.code(), Some(0 | 1)) && !said.contains("panicked"), "byte {place}: {said}");
+    }
 }
 
 #[test]

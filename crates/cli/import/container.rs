@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, Cursor, Seek};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +19,7 @@ pub(super) fn lines(path: &Path) -> Result<Box<dyn BufRead>> {
     let mut reader = open(path)?;
     let start = reader.fill_buf().with_context(|| format!("cannot read {name}"))?;
     if start.starts_with(b"PAR1") {
-        return of_parquet(reader.into_inner()).with_context(|| name);
+        return without_panic(|| of_parquet(reader.into_inner())).with_context(|| name);
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let bom = start.len() - text.len();
@@ -29,6 +30,15 @@ pub(super) fn lines(path: &Path) -> Result<Box<dyn BufRead>> {
         return Ok(Box::new(Cursor::new(cream::to_jsonl(&rows))));
     }
     Ok(Box::new(reader))
+}
+
+/// The parquet crate panics on some damaged files where it should say what is wrong.
+fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = panic::catch_unwind(AssertUnwindSafe(read));
+    panic::set_hook(hook);
+    result.unwrap_or_else(|_| bail!("damaged, expected a parquet file"))
 }
 
 /// Columns that no shape has are not read.

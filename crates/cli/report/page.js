@@ -166,9 +166,9 @@ function tables() {
 
   if (Array.isArray(report.compare)) {
     at("compare").hidden = false;
-    const keys = [...new Set(report.compare.flatMap(Object.keys))];
+    const keys = [...new Set(["method", "model", ...report.compare.flatMap(Object.keys)])];
     const cell = (value) => (typeof value === "number" ? short(value) : value ?? "–");
-    fill(at("compared"), keys.map((key) => [key, (row) => cell(row[key]), typeof report.compare[0][key] === "string" ? "text" : ""]), report.compare);
+    fill(at("compared"), keys.map((key) => [key, (row) => cell(row[key]), typeof report.compare[0]?.[key] === "string" ? "text" : ""]), report.compare);
   }
 }
 
