@@ -367,3 +367,23 @@ fn the_demo_ends_with_a_table_of_both_methods() {
     // Done already: the same table, at once.
     assert_eq!(done(&["demo", "--output", &output, "--quiet"]), table);
 }
+
+#[test]
+fn memory_is_planned_told_and_kept_to() {
+    let folder = folder("memory");
+    let (model, prompts) = (tiny_model(&folder), prompts(&folder, 2));
+    let run = |output: &str, flags: &str| {
+        let output = text(&folder.join(output));
+        words!(
+            "run --model {model} --prompts {prompts} --output {output} --iterations 1 -n 2 --max-new-tokens 4 {flags}"
+        )
+    };
+    let told = String::from_utf8(cream(&run("told", "-v")).output().unwrap().stderr).unwrap();
+    for stage in ["sample", "score", "train"] {
+        assert!(told.contains(&format!("{stage}: memory planned")), "{told}");
+    }
+    // The weights of the tiny model alone are more.
+    fails(&run("small", "--memory 100kB --quiet"), 1, &["451840 bytes of memory and 100000 may be taken"]);
+    fails(&run("odd", "--memory 1XB"), 2, &["--memory", "expected auto or a size like 3GB"]);
+    assert!(!folder.join("small/iteration-1").exists());
+}

@@ -54,6 +54,10 @@ impl<P: Progress> Progress for Events<P> {
     fn log(&mut self, line: &str) {
         self.inner.log(line);
     }
+
+    fn detail(&mut self, lines: &str) {
+        self.inner.detail(lines);
+    }
 }
 
 /// Seconds since 1970.

@@ -59,6 +59,10 @@ impl<P: Progress> Progress for Timed<P> {
     fn log(&mut self, line: &str) {
         self.inner.log(line);
     }
+
+    fn detail(&mut self, lines: &str) {
+        self.inner.detail(lines);
+    }
 }
 
 /// Most memory that this process has held since [`forget_peak`]; Linux tells.

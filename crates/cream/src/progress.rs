@@ -69,7 +69,7 @@ pub trait Progress {
     fn log(&mut self, line: &str);
 
     /// Lines for those who want to know more: where memory goes.
-    fn detail(&mut self, _: &str) {}
+    fn detail(&mut self, lines: &str);
 }
 
 /// Says nothing.
@@ -79,4 +79,6 @@ impl Progress for () {
     }
 
     fn log(&mut self, _: &str) {}
+
+    fn detail(&mut self, _: &str) {}
 }

@@ -118,6 +118,8 @@ impl Progress for Log {
     fn log(&mut self, line: &str) {
         self.lines.push(line.into());
     }
+
+    fn detail(&mut self, _: &str) {}
 }
 
 /// A store that dies at its n-th change, of which an append is done by half.

@@ -82,6 +82,8 @@ impl Progress for Lines {
     fn log(&mut self, line: &str) {
         eprintln!("{line}");
     }
+
+    fn detail(&mut self, _: &str) {}
 }
 
 fn main() -> Result<()> {

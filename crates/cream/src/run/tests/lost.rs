@@ -24,6 +24,8 @@ impl Progress for Destroyer {
     }
 
     fn log(&mut self, _: &str) {}
+
+    fn detail(&mut self, _: &str) {}
 }
 
 fn call(store: &mut Memory, destroyed_at: Option<Stage>) -> Result<Vec<Summary>> {
