@@ -1,21 +1,11 @@
 // Causal grouped-query attention, a workgroup per tile of queries and query head: tiles of keys, then of values, pass
 // through workgroup memory, under a running maximum and sum (arXiv 2205.14135).
+// Needs lib/queries.wgsl in front of it.
 
 struct Parameters {
     tiles: u32,
     query_heads: u32,
     key_value_heads: u32,
-}
-
-// Consecutive queries of one segment: query i sees the first `visible + i` of its keys, which are the prefix's rows, then
-// its own.
-struct Tile {
-    query_start: u32,
-    len: u32,
-    prefix_start: u32,
-    prefix_len: u32,
-    own_start: u32,
-    visible: u32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<f32>;          // [T, H * E]
@@ -48,16 +38,6 @@ var<workgroup> q_rows: array<vec4<f32>, Q_SIZE>;
 // Keys, then values.
 var<workgroup> kv_rows: array<vec4<f32>, KV_SIZE>;
 var<workgroup> scores: array<f32, SCORES_SIZE>;
-
-fn key_row(tile: Tile, key: u32) -> u32 {
-    return select(tile.own_start + key - tile.prefix_len, tile.prefix_start + key, key < tile.prefix_len);
-}
-
-// Four columns from e on, zeros where they are not of the head. Rows past the last are read as the last: what they
-// would hold is masked or not stored.
-fn kept(values: vec4<f32>, e: u32) -> vec4<f32> {
-    return select(vec4(0.0), values, vec4(e) + vec4(0u, 1u, 2u, 3u) < vec4(E));
-}
 
 @compute @workgroup_size(256)
 fn main(

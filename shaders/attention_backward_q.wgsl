@@ -1,20 +1,11 @@
 // d_q = d_s · k with p = exp(score - lse) and d_s = p * (d_out · vᵀ - sum(d_out * out)) / sqrt(E), a workgroup per tile
 // of queries and query head; the scores are computed again.
+// Needs lib/queries.wgsl in front of it.
 
 struct Parameters {
     tiles: u32,
     query_heads: u32,
     key_value_heads: u32,
-}
-
-// As in attention.wgsl.
-struct Tile {
-    query_start: u32,
-    len: u32,
-    prefix_start: u32,
-    prefix_len: u32,
-    own_start: u32,
-    visible: u32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<f32>;              // [T, H * E]
@@ -45,16 +36,6 @@ var<workgroup> d_out_rows: array<vec4<f32>, SIZE>;
 // Values, then keys.
 var<workgroup> kv_rows: array<vec4<f32>, SIZE>;
 var<workgroup> d_scores: array<f32, SCORES_SIZE>;
-
-fn key_row(tile: Tile, key: u32) -> u32 {
-    return select(tile.own_start + key - tile.prefix_len, tile.prefix_start + key, key < tile.prefix_len);
-}
-
-// Four columns from e on, zeros where they are not of the head. Rows past the last are read as the last: what they
-// would hold is masked or not stored.
-fn kept(values: vec4<f32>, e: u32) -> vec4<f32> {
-    return select(vec4(0.0), values, vec4(e) + vec4(0u, 1u, 2u, 3u) < vec4(E));
-}
 
 @compute @workgroup_size(256)
 fn main(

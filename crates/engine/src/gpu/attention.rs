@@ -5,7 +5,7 @@ mod plan;
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, line};
 use super::forms::ENOUGH;
-use super::shaders::{Shader, shader};
+use super::shaders::{Shader, library, shader};
 use crate::backend::Heads;
 
 pub use plan::GpuPlan;
@@ -57,7 +57,15 @@ pub(super) fn forward(
     out: &GpuBuffer,
     lse: &GpuBuffer,
 ) {
-    run_on_tiles(device, shader!("attention"), heads, &[q, k, v], &plan.several, heads.query, &[out, lse]);
+    run_on_tiles(
+        device,
+        shader!("attention", library!("queries")),
+        heads,
+        &[q, k, v],
+        &plan.several,
+        heads.query,
+        &[out, lse],
+    );
     decode(device, [q, k, v], plan, heads, out, lse);
 }
 
@@ -119,7 +127,15 @@ pub(super) fn backward(
 
     let inputs = [q, k, v, d_out, &by_row];
     for list in [&plan.several, &plan.single] {
-        run_on_tiles(device, shader!("attention_backward_q"), heads, &inputs, list, heads.query, &[d_q]);
+        run_on_tiles(
+            device,
+            shader!("attention_backward_q", library!("queries")),
+            heads,
+            &inputs,
+            list,
+            heads.query,
+            &[d_q],
+        );
     }
     let (keys, over) = (plan.keys(device), heads.key_value);
     run_on_tiles(device, shader!("attention_backward_kv"), heads, &inputs, keys, over, &[d_k, d_v]);
