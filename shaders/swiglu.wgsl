@@ -1,4 +1,5 @@
 // out = gate * sigmoid(gate) * up, one invocation a number (arXiv 2002.05202).
+// Needs lib/sigmoid.wgsl in front of it.
 
 struct Parameters {
     count: u32,
@@ -8,11 +9,6 @@ struct Parameters {
 @group(0) @binding(1) var<storage, read> up: array<f32>;             // [T, F]
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;      // [T, F]
 @group(0) @binding(3) var<uniform> parameters: Parameters;
-
-fn sigmoid(x: f32) -> f32 {
-    // Bounded, so that the exponential stays finite; below, the result would be subnormal.
-    return select(1.0 / (1.0 + exp(-max(x, -88.0))), 0.0, x < -88.0);
-}
 
 @compute @workgroup_size(256)
 fn main(

@@ -1,5 +1,6 @@
 // d_up = d_out * silu(gate), d_gate = d_out * up * s * (1 + gate * (1 - s)) with s = sigmoid(gate), one invocation a
 // number.
+// Needs lib/sigmoid.wgsl in front of it.
 
 struct Parameters {
     count: u32,
@@ -11,11 +12,6 @@ struct Parameters {
 @group(0) @binding(3) var<storage, read_write> d_gate: array<f32>;   // [T, F]
 @group(0) @binding(4) var<storage, read_write> d_up: array<f32>;     // [T, F]
 @group(0) @binding(5) var<uniform> parameters: Parameters;
-
-fn sigmoid(x: f32) -> f32 {
-    // Bounded, so that the exponential stays finite; below, the result would be subnormal.
-    return select(1.0 / (1.0 + exp(-max(x, -88.0))), 0.0, x < -88.0);
-}
 
 @compute @workgroup_size(256)
 fn main(

@@ -39,6 +39,14 @@ impl Linear {
         Linear::DownProj,
     ];
 
+    /// Those that take the same input.
+    pub(crate) const BY_INPUT: [&[Linear]; 4] = [
+        &[Linear::QProj, Linear::KProj, Linear::VProj],
+        &[Linear::OProj],
+        &[Linear::GateProj, Linear::UpProj],
+        &[Linear::DownProj],
+    ];
+
     /// `q_proj` and so on.
     pub fn name(self) -> &'static str {
         ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"][self as usize]
@@ -118,18 +126,35 @@ impl<B: Backend> Adapter<B> {
     /// A rank of 0, a non-positive alpha, no target.
     pub fn new(backend: &B, model: &LlamaConfig, config: LoraConfig, seed: u64) -> Result<Self> {
         config.check()?;
-        Self::build(model, config, |name, [rows, cols], is_a| {
-            let mut values = vec![0.0; rows * cols];
-            if is_a {
-                let bound = 1.0 / (cols as f32).sqrt();
-                for (i, four) in values.chunks_mut(4).enumerate() {
-                    let random = Stream::at(seed, prompt_hash(name.as_bytes()), 0, i as u32).random();
-                    let draws = random.map(|word| bound * (2.0 * uniform(word) - 1.0));
-                    four.iter_mut().zip(draws).for_each(|(value, draw)| *value = draw);
-                }
+        let zeros = |[rows, cols]: [usize; 2]| vec![0.0; rows * cols];
+        let start = |name: &str, shape: [usize; 2]| {
+            let (mut values, bound) = (zeros(shape), 1.0 / (shape[1] as f32).sqrt());
+            for (i, four) in values.chunks_mut(4).enumerate() {
+                let random = Stream::at(seed, prompt_hash(name.as_bytes()), 0, i as u32).random();
+                let draws = random.map(|word| bound * (2.0 * uniform(word) - 1.0));
+                four.iter_mut().zip(draws).for_each(|(value, draw)| *value = draw);
             }
-            Ok(backend.upload(&values))
-        })
+            values
+        };
+        Self::from_fn(
+            backend,
+            model,
+            config,
+            |Factor { name, shape, is_a }| {
+                if *is_a { start(name, *shape) } else { zeros(*shape) }
+            },
+        )
+    }
+
+    /// An adapter of the values that `factor` gives.
+    pub(crate) fn from_fn(
+        backend: &B,
+        model: &LlamaConfig,
+        config: LoraConfig,
+        factor: impl FnMut(&Factor) -> Vec<f32>,
+    ) -> Result<Self> {
+        let mut factor = factor;
+        Self::build(model, config, |factors| Ok(uploaded(backend, factors.iter().map(&mut factor))))
     }
 
     /// Reads a PEFT folder: the contents of adapter_config.json and adapter_model.safetensors.
@@ -150,8 +175,8 @@ impl<B: Backend> Adapter<B> {
         fields.lora.check().map_err(|e| Error::file(CONFIG, "contents", e))?;
         let file = SafeTensors::deserialize(weights).map_err(|e| Error::file(WEIGHTS, "header", e))?;
         let mut unread: BTreeSet<&str> = file.names().into_iter().collect();
-        let adapter = Self::build(model, fields.lora, |name, shape, _| {
-            unread.remove(name);
+        let mut read = |Factor { name, shape, .. }: &Factor| {
+            unread.remove(name.as_str());
             let view = file.tensor(name).map_err(|e| Error::file(WEIGHTS, name, e))?;
             let dtype = match view.dtype() {
                 safetensors::Dtype::F32 => Dtype::F32,
@@ -163,8 +188,11 @@ impl<B: Backend> Adapter<B> {
                 let problem = format!("shape {:?}, expected {shape:?}", view.shape());
                 return Err(Error::file(WEIGHTS, name, problem));
             }
-            let tensor = Tensor { dtype, shape: shape.to_vec(), bytes: Cow::Borrowed(view.data()) };
-            Ok(backend.upload(&tensor.to_f32()))
+            Ok(Tensor { dtype, shape: shape.to_vec(), bytes: Cow::Borrowed(view.data()) }.to_f32())
+        };
+        let adapter = Self::build(model, fields.lora, |factors| {
+            let values: Result<Vec<_>> = factors.iter().map(&mut read).collect();
+            Ok(uploaded(backend, values?))
         })?;
         match unread.first() {
             Some(name) => Err(Error::file(WEIGHTS, name, "a tensor that an adapter of this model does not have")),
@@ -172,23 +200,29 @@ impl<B: Backend> Adapter<B> {
         }
     }
 
-    /// `make` gives the values of one factor: its PEFT name, its shape, whether it is A.
+    /// `make` gives buffers for the factors, all A or all B, of linears of one input.
     fn build(
         model: &LlamaConfig,
         config: LoraConfig,
-        mut make: impl FnMut(&str, [usize; 2], bool) -> Result<B::Buffer>,
+        mut make: impl FnMut(&[Factor]) -> Result<Vec<B::Buffer>>,
     ) -> Result<Self> {
+        let (r, scale) = (config.r, config.lora_alpha / config.r as f32);
         let mut blocks = Vec::with_capacity(model.num_hidden_layers);
         for layer in 0..model.num_hidden_layers {
             let mut pairs = [const { None }; 7];
-            for linear in Linear::ALL.into_iter().filter(|linear| config.target_modules.contains(linear)) {
-                let ([d_out, d_in], r) = (linear.shape(model), config.r);
-                let [a, b] = factor_names(layer, linear);
-                pairs[linear as usize] = Some(Lora {
-                    a: Matrix::dense(make(&a, [r, d_in], true)?, r, d_in),
-                    b: Matrix::dense(make(&b, [d_out, r], false)?, d_out, r),
-                    scale: config.lora_alpha / r as f32,
-                });
+            for linears in Linear::BY_INPUT {
+                let linears = linears.iter().copied().filter(|linear| config.target_modules.contains(linear));
+                let [mut of_a, mut of_b] = [vec![], vec![]];
+                for linear in linears.clone() {
+                    let ([d_out, d_in], [a, b]) = (linear.shape(model), factor_names(layer, linear));
+                    of_a.push(Factor { name: a, shape: [r, d_in], is_a: true });
+                    of_b.push(Factor { name: b, shape: [d_out, r], is_a: false });
+                }
+                for ((linear, a), b) in linears.zip(make(&of_a)?).zip(make(&of_b)?) {
+                    let [d_out, d_in] = linear.shape(model);
+                    let (a, b) = (Matrix::dense(a, r, d_in), Matrix::dense(b, d_out, r));
+                    pairs[linear as usize] = Some(Lora { a, b, scale });
+                }
             }
             blocks.push(pairs);
         }
@@ -229,18 +263,30 @@ impl<B: Backend> Adapter<B> {
 
     /// One of the same shape with arbitrary factors, on another backend.
     pub(crate) fn unwritten<C: Backend>(&self, backend: &C, model: &LlamaConfig) -> Adapter<C> {
-        let factor = |_: &str, [rows, cols]: [usize; 2], _| Ok(backend.buffer(rows * cols));
-        Adapter::build(model, self.config.clone(), factor).expect("no factor fails")
+        let buffer = |Factor { shape: [rows, cols], .. }: &Factor| backend.buffer(rows * cols);
+        let make = |factors: &[Factor]| Ok(factors.iter().map(buffer).collect());
+        Adapter::build(model, self.config.clone(), make).expect("no factor fails")
     }
 
     /// A copy that can be trained apart from this one.
     pub fn duplicate(&self, backend: &B) -> Self {
-        let copy = |m: &Matrix<B>| m.duplicate(backend);
-        let blocks = self.blocks.iter().map(|pairs| {
-            let pair = |p: &Lora<B>| Lora { a: copy(&p.a), b: copy(&p.b), scale: p.scale };
-            std::array::from_fn(|i| pairs[i].as_ref().map(pair))
-        });
-        Adapter { config: self.config.clone(), blocks: blocks.collect() }
+        let copied = |pairs: &[Option<Lora<B>>; 7]| {
+            let mut copies = [const { None }; 7];
+            for linears in Linear::BY_INPUT {
+                let own = linears.iter().filter_map(|&linear| Some((linear, pairs[linear as usize].as_ref()?)));
+                let copies_of = |factor: fn(&Lora<B>) -> &Matrix<B>| {
+                    let factors: Vec<_> = own.clone().filter_map(|(_, pair)| factor(pair).buffer()).collect();
+                    backend.duplicate_all(&factors)
+                };
+                let (of_a, of_b) = (copies_of(|pair| &pair.a), copies_of(|pair| &pair.b));
+                for (((linear, Lora { a, b, scale }), new_a), new_b) in own.zip(of_a).zip(of_b) {
+                    let (a, b) = (Matrix::dense(new_a, a.rows(), a.cols()), Matrix::dense(new_b, b.rows(), b.cols()));
+                    copies[linear as usize] = Some(Lora { a, b, scale: *scale });
+                }
+            }
+            copies
+        };
+        Adapter { config: self.config.clone(), blocks: self.blocks.iter().map(copied).collect() }
     }
 
     /// Its shape.
@@ -264,6 +310,20 @@ impl<B: Backend> Adapter<B> {
         }
         out
     }
+}
+
+/// One factor of a pair.
+pub(crate) struct Factor {
+    /// PEFT's.
+    name: String,
+    pub(crate) shape: [usize; 2],
+    is_a: bool,
+}
+
+/// Factors of linears of one input, on a device.
+fn uploaded<B: Backend>(backend: &B, factors: impl IntoIterator<Item = Vec<f32>>) -> Vec<B::Buffer> {
+    let factors: Vec<Vec<f32>> = factors.into_iter().collect();
+    backend.upload_all(&factors.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 fn factor_names(layer: usize, linear: Linear) -> [String; 2] {

@@ -6,6 +6,8 @@
 //!
 //! Nothing but [`Backend::read`] and [`Backend::read_indices`] waits for the device.
 
+pub(crate) mod plain;
+
 use std::future::Future;
 
 use cream_core::Sampling;
@@ -98,6 +100,33 @@ pub enum LinearGradient<'a, B: Backend> {
     Weight(&'a mut B::Buffer),
 }
 
+/// A linear of a block with its adapter, if it has one.
+#[derive(Debug)]
+pub struct Adapted<'a, B: Backend> {
+    /// `[D_out, D_in]`
+    pub weight: &'a Matrix<B>,
+    /// Added to it.
+    pub lora: Option<&'a Lora<B>>,
+}
+
+/// A root-mean-square norm.
+#[derive(Debug)]
+pub struct Norm<'a, B: Backend> {
+    /// `[D]`
+    pub weight: &'a B::Buffer,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+/// Rotary positions of T rows.
+#[derive(Debug)]
+pub struct Rope<'a, B: Backend> {
+    /// `[T]`
+    pub positions: &'a B::Indices,
+    /// `[E / 2]`
+    pub frequencies: &'a B::Buffer,
+}
+
 /// A device.
 pub trait Backend: Clone + std::fmt::Debug {
     /// f32 numbers on the device.
@@ -139,8 +168,8 @@ pub trait Backend: Clone + std::fmt::Debug {
     fn plan(&self, segments: &[Segment]) -> Self::Plan;
     /// Waits for the device and copies a buffer back.
     fn read(&self, buffer: &Self::Buffer) -> impl Future<Output = Result<Vec<f32>>>;
-    /// Waits for the device and copies indices back.
-    fn read_indices(&self, indices: &Self::Indices) -> impl Future<Output = Result<Vec<u32>>>;
+    /// Waits for the device and copies indices back, all at once.
+    fn read_indices(&self, indices: &[&Self::Indices]) -> impl Future<Output = Result<Vec<Vec<u32>>>>;
 
     /// `out[t] = table[ids[t]]`: table `[V, D]`, out `[T, D]`. Also gathers rows of activations.
     fn embed(&self, table: &Matrix<Self>, ids: &Self::Indices, out: &mut Self::Buffer);
@@ -277,21 +306,52 @@ pub trait Backend: Clone + std::fmt::Debug {
         step: u32,
     );
 
+    /// [`Backend::pack`] of matrices for the same input, as wide as each other: a device may lay their rows behind each
+    /// other, to multiply them as one.
+    fn pack_all(&self, tensors: &[&Tensor<'_>]) -> Vec<Self::Packed> {
+        tensors.iter().map(|tensor| self.pack(tensor)).collect()
+    }
+
+    /// The same of [`Backend::upload`].
+    fn upload_all(&self, data: &[&[f32]]) -> Vec<Self::Buffer> {
+        data.iter().map(|data| self.upload(data)).collect()
+    }
+
+    /// The same of [`Backend::duplicate`].
+    fn duplicate_all(&self, sources: &[&Self::Buffer]) -> Vec<Self::Buffer> {
+        sources.iter().map(|source| self.duplicate(source)).collect()
+    }
+
     /// `out = x · weightᵀ + scale * (x · Aᵀ) · Bᵀ`, or `out +=` it (product and residual in one).
-    fn linear(
+    fn linear(&self, x: &Self::Buffer, linear: &Adapted<'_, Self>, accumulate: bool, out: &mut Self::Buffer) {
+        plain::linear(self, x, linear, accumulate, out);
+    }
+
+    /// `out = silu(h · gateᵀ) * (h · upᵀ)` with h the norm of x: x `[T, D]`, out `[T, F]`.
+    fn gated(
         &self,
         x: &Self::Buffer,
-        weight: &Matrix<Self>,
-        lora: Option<&Lora<Self>>,
-        accumulate: bool,
+        norm: &Norm<'_, Self>,
+        gate_and_up: [&Adapted<'_, Self>; 2],
         out: &mut Self::Buffer,
     ) {
-        self.matmul(x, weight, 1.0, accumulate, out);
-        if let Some(Lora { a, b, scale }) = lora {
-            let mut low = self.buffer(self.len(x) / a.cols() * a.rows());
-            self.matmul(x, a, 1.0, false, &mut low);
-            self.matmul(&low, b, *scale, true, out);
-        }
+        plain::gated(self, x, norm, gate_and_up, out);
+    }
+
+    /// Queries, keys and values of the norm of x `[T, D]`, the first two rotated: q `[T, H * E]`; keys and values go to
+    /// rows `at` of a cache, `[rows, K * E]` each.
+    #[allow(clippy::too_many_arguments, reason = "the kernel's bindings")]
+    fn project(
+        &self,
+        x: &Self::Buffer,
+        norm: &Norm<'_, Self>,
+        linears: [&Adapted<'_, Self>; 3],
+        rope: &Rope<'_, Self>,
+        at: &Self::Indices,
+        q: &mut Self::Buffer,
+        cache: [&mut Self::Buffer; 2],
+    ) {
+        plain::project(self, x, norm, linears, rope, at, q, cache);
     }
 
     /// Backward of [`Backend::linear`]: `d_x =` or `d_x +=`, and the gradient of whatever is trained.

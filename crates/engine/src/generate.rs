@@ -15,6 +15,9 @@ use crate::llama::{BlockCache, Llama, Rows};
 
 #[cfg(test)]
 mod ahead;
+#[cfg(test)]
+#[cfg(feature = "gpu")]
+mod launches;
 
 /// A prompt to complete.
 #[derive(Debug, Clone)]
@@ -259,7 +262,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         let mut seen = self.seen(drawn.iter());
         let tokens = backend.indices(&tokens);
         let first = self.step(&tokens, &positions, &segments, &at, Some(&head_rows), &streams, seen.as_mut());
-        let first = backend.read_indices(&first).await?;
+        let first = backend.read_indices(&[&first]).await?.swap_remove(0);
         for (mut active, token) in drawn.into_iter().zip(first) {
             match self.push(&mut active, token) {
                 None => self.waiting.push_back(active),
@@ -303,18 +306,13 @@ impl<'a, B: Backend> Generation<'a, B> {
         let at = backend.indices(at);
         let mut x = model.embed(tokens, rows.count);
         for (layer, cache) in self.cache.iter_mut().enumerate() {
-            x = model.block(layer, &x, &rows, self.adapter, Some((cache, &at))).0;
+            model.block(layer, &mut x, &rows, self.adapter, Some((cache, &at)));
         }
         let drawn = streams.len() / 4;
-        let all: Vec<u32>;
-        let head_rows = match head_rows {
-            Some(rows) => rows,
-            None => {
-                all = (0..rows.count as u32).collect();
-                &all
-            }
+        let normed = match head_rows {
+            Some(head_rows) => model.leave(x, rows.count, &backend.indices(head_rows), drawn).1,
+            None => model.last_normed(&x, drawn),
         };
-        let (_, normed) = model.leave(x, rows.count, &backend.indices(head_rows), drawn);
         let head = model.head();
         let mut logits = backend.buffer(drawn * head.rows());
         backend.matmul(&normed, head, 1.0, false, &mut logits);
@@ -358,8 +356,8 @@ impl<'a, B: Backend> Generation<'a, B> {
             let drawn = self.step(tokens, &positions, &segments, &at, None, &streams, seen.as_mut());
             history.push(drawn);
         }
-        for drawn in &history {
-            for (&i, token) in active.iter().zip(backend.read_indices(drawn).await?) {
+        for drawn in backend.read_indices(&history.iter().collect::<Vec<_>>()).await? {
+            for (&i, token) in active.iter().zip(drawn) {
                 // A slot that ended earlier in this group of steps has nothing more to say.
                 let Some(mut slot) = self.slots[i].take() else { continue };
                 match self.push(&mut slot, token) {

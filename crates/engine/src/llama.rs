@@ -3,7 +3,7 @@
 use cream_core::philox::{Stream, normals, prompt_hash};
 
 use crate::adapter::{Adapter, Linear};
-use crate::backend::{Backend, Heads};
+use crate::backend::{Adapted, Backend, Heads, Norm, Rope};
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::config::LlamaConfig;
@@ -96,13 +96,9 @@ impl<B: Backend> Llama<B> {
     /// A tensor that is missing or has another shape than the config says.
     pub fn new(backend: B, checkpoint: &Checkpoint<'_>, trainable: bool) -> Result<Self> {
         let config = checkpoint.config.clone();
-        let matrix = |name: &str, [rows, cols]: [usize; 2]| -> Result<Matrix<B>> {
-            let tensor = checkpoint.tensor(name, &[rows, cols])?;
-            Ok(if trainable {
-                Matrix::dense(backend.upload(&tensor.to_f32()), rows, cols)
-            } else {
-                Matrix::stored(&backend, tensor)
-            })
+        let matrix = |name: &str, shape: [usize; 2]| -> Result<Matrix<B>> {
+            let tensor = checkpoint.tensor(name, &shape)?;
+            Ok(Matrix::all_stored(&backend, &[tensor], trainable).swap_remove(0))
         };
         let vector = |name: &str| -> Result<B::Buffer> {
             Ok(backend.upload(&checkpoint.tensor(name, &[config.hidden_size])?.to_f32()))
@@ -111,8 +107,10 @@ impl<B: Backend> Llama<B> {
         let mut blocks = Vec::with_capacity(config.num_hidden_layers);
         for layer in 0..config.num_hidden_layers {
             let mut linears = Vec::with_capacity(7);
-            for linear in Linear::ALL {
-                linears.push(matrix(&linear.weight_name(layer), linear.shape(&config))?);
+            for of_one_input in Linear::BY_INPUT {
+                let tensor = |linear: &Linear| checkpoint.tensor(&linear.weight_name(layer), &linear.shape(&config));
+                let tensors: Vec<_> = of_one_input.iter().map(tensor).collect::<Result<_>>()?;
+                linears.extend(Matrix::all_stored(&backend, &tensors, trainable));
             }
             let [attention, mlp] = norm_names(layer);
             blocks.push(Block {
@@ -200,7 +198,7 @@ impl<B: Backend> Llama<B> {
     pub async fn token_logps(&self, adapter: Option<&Adapter<B>>, batch: &Batch) -> Result<Vec<f32>> {
         let (rows, mut x) = self.enter(batch);
         for layer in 0..self.blocks.len() {
-            x = self.block(layer, &x, &rows, adapter, None).0;
+            self.block(layer, &mut x, &rows, adapter, None);
         }
         let head_rows = self.backend.indices(&batch.head_rows);
         let (_, normed) = self.leave(x, batch.rows(), &head_rows, batch.head_rows.len());
@@ -214,7 +212,7 @@ impl<B: Backend> Llama<B> {
         let (rows, mut x) = self.enter(batch);
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for layer in 0..self.blocks.len() {
-            let (y, activations) = self.block(layer, &x, &rows, adapter, None);
+            let (y, activations) = self.block_kept(layer, &x, &rows, adapter);
             blocks.push((x, (!recompute).then_some(activations)));
             x = y;
         }
@@ -253,7 +251,7 @@ impl<B: Backend> Llama<B> {
         let mut d_x = backend.zeros(tape.rows.count * width);
         backend.embed_backward(&d_last, &tape.head_rows, &mut d_x);
         for (layer, (x, activations)) in tape.blocks.into_iter().enumerate().rev() {
-            let activations = activations.unwrap_or_else(|| self.block(layer, &x, &tape.rows, adapter, None).1);
+            let activations = activations.unwrap_or_else(|| self.block_kept(layer, &x, &tape.rows, adapter).1);
             self.block_backward(layer, &x, activations, &tape.rows, adapter, &mut d_x, &mut gradients.blocks[layer]);
         }
         if let Some(d_embedding) = &mut gradients.embedding {
@@ -289,8 +287,13 @@ impl<B: Backend> Llama<B> {
         let x = Matrix::dense(x, rows, width);
         let mut last = self.backend.buffer(count * width);
         self.backend.embed(&x, head_rows, &mut last);
-        let normed = self.normed(&last, &self.norm, count);
+        let normed = self.last_normed(&last, count);
         (last, normed)
+    }
+
+    /// Rows that meet the head, `[n, D]`.
+    pub(crate) fn last_normed(&self, last: &B::Buffer, count: usize) -> B::Buffer {
+        self.normed(last, &self.norm, count)
     }
 
     fn head_logps(&self, normed: &B::Buffer, targets: &B::Indices, count: usize) -> (B::Buffer, B::Buffer) {
@@ -317,48 +320,99 @@ impl<B: Backend> Llama<B> {
         }
     }
 
-    /// One decoder block: its output, and what its backward pass needs. With a `cache`, keys and values go to the
-    /// given rows of it, and attention reads them there.
+    /// One decoder block: adds to `x`, the residual stream, what attention and then the MLP make of it. With a `cache`,
+    /// keys and values go to the given rows of it, and attention reads them there.
     pub(crate) fn block(
+        &self,
+        layer: usize,
+        x: &mut B::Buffer,
+        rows: &Rows<B>,
+        adapter: Option<&Adapter<B>>,
+        cache: Option<(&mut BlockCache<B>, &B::Indices)>,
+    ) {
+        let (backend, block, count, heads) = (&self.backend, &self.blocks[layer], rows.count, self.heads());
+        let of = |linear| self.adapted(layer, linear, adapter);
+        let norm = |weight| Norm { weight, eps: self.config.rms_norm_eps };
+        let attended = match cache {
+            Some((BlockCache { keys, values }, at)) => {
+                let mut q = backend.buffer(count * heads.query * heads.dim);
+                let [of_q, of_k, of_v] = [Linear::QProj, Linear::KProj, Linear::VProj].map(of);
+                let rope = Rope { positions: &rows.positions, frequencies: &self.frequencies };
+                let (norm, linears) = (norm(&block.attention_norm), [&of_q, &of_k, &of_v]);
+                backend.project(x, &norm, linears, &rope, at, &mut q, [keys, values]);
+                self.attended(&q, keys, values, rows).0
+            }
+            None => {
+                let h = self.normed(x, &block.attention_norm, count);
+                let [q, k, v] = self.projected(layer, &h, rows, adapter);
+                self.attended(&q, &k, &v, rows).0
+            }
+        };
+        backend.linear(&attended, &of(Linear::OProj), true, x);
+        let mut activated = backend.buffer(count * self.config.intermediate_size);
+        let linears = [&of(Linear::GateProj), &of(Linear::UpProj)];
+        backend.gated(x, &norm(&block.mlp_norm), linears, &mut activated);
+        backend.linear(&activated, &of(Linear::DownProj), true, x);
+    }
+
+    /// The same into a stream of its own, and what its backward pass needs.
+    fn block_kept(
         &self,
         layer: usize,
         x: &B::Buffer,
         rows: &Rows<B>,
         adapter: Option<&Adapter<B>>,
-        cache: Option<(&mut BlockCache<B>, &B::Indices)>,
     ) -> (B::Buffer, BlockActivations<B>) {
-        let (backend, block, count, heads) = (&self.backend, &self.blocks[layer], rows.count, self.heads());
-        let linear = |linear: Linear, x: &B::Buffer| {
-            let weight = &block.linears[linear as usize];
-            let mut out = backend.buffer(count * weight.rows());
-            backend.linear(x, weight, lora(adapter, layer, linear), false, &mut out);
+        let (backend, block, count) = (&self.backend, &self.blocks[layer], rows.count);
+        let plus = |residual: &B::Buffer, linear: Linear, from: &B::Buffer| {
+            let mut out = backend.duplicate(residual);
+            backend.linear(from, &self.adapted(layer, linear, adapter), true, &mut out);
             out
         };
         let h = self.normed(x, &block.attention_norm, count);
-        let (mut q, mut k, v) = (linear(Linear::QProj, &h), linear(Linear::KProj, &h), linear(Linear::VProj, &h));
-        backend.rope(&mut q, &rows.positions, &self.frequencies, false);
-        backend.rope(&mut k, &rows.positions, &self.frequencies, false);
-        let mut attended = backend.buffer(count * heads.query * heads.dim);
-        let mut lse = backend.buffer(count * heads.query);
-        match cache {
-            Some((cache, at)) => {
-                backend.store_rows(&k, at, &mut cache.keys);
-                backend.store_rows(&v, at, &mut cache.values);
-                backend.attention(&q, &cache.keys, &cache.values, &rows.plan, heads, &mut attended, &mut lse);
-            }
-            None => backend.attention(&q, &k, &v, &rows.plan, heads, &mut attended, &mut lse),
-        }
-        let add_linear = |linear: Linear, residual: &B::Buffer, x: &B::Buffer| {
-            let mut out = backend.duplicate(residual);
-            let weight = &block.linears[linear as usize];
-            backend.linear(x, weight, lora(adapter, layer, linear), true, &mut out);
-            out
-        };
-        let middle = add_linear(Linear::OProj, x, &attended);
+        let [q, k, v] = self.projected(layer, &h, rows, adapter);
+        let (attended, lse) = self.attended(&q, &k, &v, rows);
+        let middle = plus(x, Linear::OProj, &attended);
         let h = self.normed(&middle, &block.mlp_norm, count);
-        let (gate, up) = (linear(Linear::GateProj, &h), linear(Linear::UpProj, &h));
-        let y = add_linear(Linear::DownProj, &middle, &self.activated(&gate, &up, count));
+        let [gate, up] = [Linear::GateProj, Linear::UpProj].map(|of| self.linear(layer, of, &h, count, adapter));
+        let y = plus(&middle, Linear::DownProj, &self.activated(&gate, &up, count));
         (y, BlockActivations { q, k, v, attended, lse, middle, gate, up })
+    }
+
+    fn adapted<'a>(&'a self, layer: usize, linear: Linear, adapter: Option<&'a Adapter<B>>) -> Adapted<'a, B> {
+        Adapted { weight: &self.blocks[layer].linears[linear as usize], lora: lora(adapter, layer, linear) }
+    }
+
+    fn linear(
+        &self,
+        layer: usize,
+        linear: Linear,
+        x: &B::Buffer,
+        count: usize,
+        adapter: Option<&Adapter<B>>,
+    ) -> B::Buffer {
+        let adapted = self.adapted(layer, linear, adapter);
+        let mut out = self.backend.buffer(count * adapted.weight.rows());
+        self.backend.linear(x, &adapted, false, &mut out);
+        out
+    }
+
+    /// Queries, keys and values of normed rows, the first two rotated.
+    fn projected(&self, layer: usize, h: &B::Buffer, rows: &Rows<B>, adapter: Option<&Adapter<B>>) -> [B::Buffer; 3] {
+        let linears = [Linear::QProj, Linear::KProj, Linear::VProj];
+        let [mut q, mut k, v] = linears.map(|linear| self.linear(layer, linear, h, rows.count, adapter));
+        self.backend.rope(&mut q, &rows.positions, &self.frequencies, false);
+        self.backend.rope(&mut k, &rows.positions, &self.frequencies, false);
+        [q, k, v]
+    }
+
+    /// What attention makes of them, and its log-sum-exp.
+    fn attended(&self, q: &B::Buffer, k: &B::Buffer, v: &B::Buffer, rows: &Rows<B>) -> (B::Buffer, B::Buffer) {
+        let heads = self.heads();
+        let mut out = self.backend.buffer(rows.count * heads.query * heads.dim);
+        let mut lse = self.backend.buffer(rows.count * heads.query);
+        self.backend.attention(q, k, v, &rows.plan, heads, &mut out, &mut lse);
+        (out, lse)
     }
 
     fn activated(&self, gate: &B::Buffer, up: &B::Buffer, count: usize) -> B::Buffer {
@@ -436,7 +490,7 @@ impl<B: Backend> Llama<B> {
         let batch = Batch::new(&[group], self.config.vocab_size)?;
         let (rows, mut x) = self.enter(&batch);
         for layer in 0..self.blocks.len() {
-            x = self.block(layer, &x, &rows, None, None).0;
+            self.block(layer, &mut x, &rows, None, None);
         }
         let (_, normed) = self.leave(x, rows.count, &self.backend.indices(&batch.head_rows), 1);
         let mut logits = self.backend.buffer(self.config.vocab_size);

@@ -29,12 +29,24 @@ impl<B: Backend> Matrix<B> {
 
     /// A matrix in the format of its file; f32 ones become dense.
     pub fn stored(backend: &B, tensor: &Tensor<'_>) -> Self {
-        let (rows, cols) = (tensor.shape[0], tensor.shape[1]);
-        let data = match tensor.dtype {
-            Dtype::F32 => MatrixData::Dense(backend.upload(&tensor.to_f32())),
-            _ => MatrixData::Packed(backend.pack(tensor)),
+        Self::all_stored(backend, &[tensor], false).swap_remove(0)
+    }
+
+    /// The same of all that take one input, which a device may lay behind each other; in f32 where they are `trainable`.
+    pub(crate) fn all_stored(backend: &B, tensors: &[&Tensor<'_>], trainable: bool) -> Vec<Self> {
+        let is_dense = |tensor: &&Tensor<'_>| trainable || tensor.dtype == Dtype::F32;
+        let dense = tensors.iter().filter(|tensor| is_dense(tensor)).count();
+        let data: Vec<MatrixData<B>> = if dense == 0 {
+            backend.pack_all(tensors).into_iter().map(MatrixData::Packed).collect()
+        } else if dense == tensors.len() {
+            let values: Vec<Vec<f32>> = tensors.iter().map(|tensor| tensor.to_f32()).collect();
+            let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+            backend.upload_all(&values).into_iter().map(MatrixData::Dense).collect()
+        } else {
+            return tensors.iter().map(|tensor| Self::stored(backend, tensor)).collect();
         };
-        Matrix { rows, cols, data }
+        let shaped = |(data, tensor): (_, &&Tensor<'_>)| Matrix { rows: tensor.shape[0], cols: tensor.shape[1], data };
+        data.into_iter().zip(tensors).map(shaped).collect()
     }
 
     /// Number of rows.
@@ -47,6 +59,14 @@ impl<B: Backend> Matrix<B> {
         self.cols
     }
 
+    /// Its numbers, where it is dense.
+    pub(crate) fn buffer(&self) -> Option<&B::Buffer> {
+        match &self.data {
+            MatrixData::Dense(buffer) => Some(buffer),
+            MatrixData::Packed(_) => None,
+        }
+    }
+
     /// How it is kept.
     pub fn data(&self) -> &MatrixData<B> {
         &self.data
@@ -57,14 +77,6 @@ impl<B: Backend> Matrix<B> {
         match &mut self.data {
             MatrixData::Dense(buffer) => Some(buffer),
             MatrixData::Packed(_) => None,
-        }
-    }
-
-    /// A dense copy of a dense matrix; a packed one is never trained and has no copy.
-    pub(crate) fn duplicate(&self, backend: &B) -> Self {
-        match &self.data {
-            MatrixData::Dense(buffer) => Matrix::dense(backend.duplicate(buffer), self.rows, self.cols),
-            MatrixData::Packed(_) => unreachable!("adapters are dense"),
         }
     }
 }
@@ -85,7 +97,7 @@ impl<B: Backend> Lora<B> {
     pub(crate) async fn read(&self, backend: &B) -> Result<[Vec<f32>; 2]> {
         let mut out = [Vec::new(), Vec::new()];
         for (values, matrix) in out.iter_mut().zip([&self.a, &self.b]) {
-            if let MatrixData::Dense(buffer) = matrix.data() {
+            if let Some(buffer) = matrix.buffer() {
                 *values = backend.read(buffer).await?;
             }
         }

@@ -145,8 +145,8 @@ impl Backend for Cpu {
         Ok(buffer.to_vec())
     }
 
-    async fn read_indices(&self, indices: &Vec<u32>) -> Result<Vec<u32>> {
-        Ok(indices.clone())
+    async fn read_indices(&self, indices: &[&Vec<u32>]) -> Result<Vec<Vec<u32>>> {
+        Ok(indices.iter().map(|&indices| indices.clone()).collect())
     }
 
     fn embed(&self, table: &Matrix<Self>, ids: &Vec<u32>, out: &mut CpuBuffer) {

@@ -42,6 +42,12 @@ impl<'a> Binding<'a> {
         debug_assert!(start.is_multiple_of(ALIGNMENT), "a binding from number {start} on");
         Binding { offset: self.offset + 4 * start as u64, bytes: 4 * len as u64, ..self }
     }
+
+    /// This and the next one, where it begins as this one ends.
+    pub(super) fn joined(self, next: Self) -> Option<Self> {
+        let follows = self.buffer == next.buffer && self.offset + self.bytes == next.offset;
+        follows.then_some(Binding { bytes: self.bytes + next.bytes, ..self })
+    }
 }
 
 /// f32 numbers on the device.

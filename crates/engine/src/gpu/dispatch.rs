@@ -1,11 +1,12 @@
 //! The device itself: pipelines made once, kernels recorded, results read back.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
 
-use super::buffer::{Array, Binding, GpuBuffer, GpuIndices, Pool};
+use super::buffer::{ALIGNMENT, Array, Binding, GpuBuffer, GpuIndices, Pool};
 use super::forms::Forms;
 use super::recording::{CAPACITY, PARAMETER_STRIDE, Recording};
 use super::shaders::Shader;
@@ -141,15 +142,47 @@ impl Device {
         self.write(data)
     }
 
-    /// A binding that a kernel has and does not read.
-    pub(super) fn no_indices(&self) -> GpuIndices {
+    /// For a binding that a kernel has and does not read.
+    pub(super) fn unread<T>(&self) -> Array<T> {
         self.take(1, false)
     }
 
     fn write<T: Pod>(&self, data: &[T]) -> Array<T> {
-        let out = self.take(data.len(), true);
-        self.queue.write_buffer(out.storage().buffer, 0, bytemuck::cast_slice(data));
-        out
+        self.write_all(&[data]).swap_remove(0)
+    }
+
+    /// Arrays behind each other in one buffer, where each can be bound and all of them fit.
+    pub(super) fn write_all<T: Pod>(&self, data: &[&[T]]) -> Vec<Array<T>> {
+        let lens: Vec<usize> = data.iter().map(|data| data.len()).collect();
+        let arrays = self.take_all(&lens, true);
+        for (array, data) in arrays.iter().zip(data) {
+            let Binding { buffer, offset, .. } = array.storage();
+            self.queue.write_buffer(buffer, offset, bytemuck::cast_slice(data));
+        }
+        arrays
+    }
+
+    fn take_all<T>(&self, lens: &[usize], for_queue: bool) -> Vec<Array<T>> {
+        let ends = lens.iter().scan(0, |end, len| {
+            *end += len;
+            Some(*end)
+        });
+        let ranges: Vec<Range<usize>> = lens.iter().zip(ends).map(|(len, end)| end - len..end).collect();
+        let whole = ranges.last().map_or(0, |last| last.end);
+        let apart = ranges.iter().any(|range| !range.start.is_multiple_of(ALIGNMENT));
+        if apart || 4 * whole as u64 > self.buffer_bytes {
+            return lens.iter().map(|&len| self.take(len, for_queue)).collect();
+        }
+        let whole = self.take(whole, for_queue);
+        ranges.iter().map(|range| whole.rows(range, 1)).collect()
+    }
+
+    /// Copies, behind each other as [`Device::write_all`] does.
+    pub(super) fn duplicate_all(&self, sources: &[&GpuBuffer]) -> Vec<GpuBuffer> {
+        let lens: Vec<usize> = sources.iter().map(|source| source.len()).collect();
+        let copies = self.take_all(&lens, false);
+        sources.iter().zip(&copies).for_each(|(source, copy)| self.copy(source, copy));
+        copies
     }
 
     /// Fills with zeros.
@@ -178,6 +211,10 @@ impl Device {
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &group, &[offset as u32]);
         pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        #[cfg(test)]
+        {
+            recording.kernels += 1;
+        }
         if recording.is_full() {
             self.submit(&mut recording);
         }
@@ -247,6 +284,12 @@ impl Device {
         groups.entry((kernel, ranges)).or_insert_with_key(make).clone()
     }
 
+    /// Kernels recorded so far.
+    #[cfg(test)]
+    pub(super) fn kernels(&self) -> usize {
+        lock(&self.recording).kernels
+    }
+
     fn submit(&self, recording: &mut Recording) {
         recording.encoder(&self.device);
         if let Some(encoder) = recording.encoder.take() {
@@ -259,10 +302,15 @@ impl Device {
 
     /// Submits what is recorded, waits, and copies the numbers back.
     pub(super) async fn read<T: Pod>(&self, source: &Array<T>) -> Result<Vec<T>> {
-        if source.is_empty() {
-            return Ok(Vec::new());
+        Ok(self.read_all(&[source]).await?.swap_remove(0))
+    }
+
+    /// The same of several arrays, waiting once.
+    pub(super) async fn read_all<T: Pod>(&self, sources: &[&Array<T>]) -> Result<Vec<Vec<T>>> {
+        let size: u64 = sources.iter().map(|source| source.storage().bytes).sum();
+        if size == 0 {
+            return Ok(sources.iter().map(|_| Vec::new()).collect());
         }
-        let Binding { buffer: source, offset, bytes: size } = source.storage();
         let target = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
             size,
@@ -271,7 +319,12 @@ impl Device {
         });
         let mapped = {
             let mut recording = lock(&self.recording);
-            recording.encoder(&self.device).copy_buffer_to_buffer(source, offset, &target, 0, size);
+            let encoder = recording.encoder(&self.device);
+            let mut at = 0;
+            for Binding { buffer, offset, bytes } in sources.iter().map(|source| source.storage()) {
+                encoder.copy_buffer_to_buffer(buffer, offset, &target, at, bytes);
+                at += bytes;
+            }
             self.submit(&mut recording);
             let (done, mapped) = super::oneshot::oneshot();
             target.map_async(wgpu::MapMode::Read, .., move |result| done.send(result.map_err(|e| e.to_string())));
@@ -286,7 +339,13 @@ impl Device {
         }
         result.map_err(failed)?;
         let view = target.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
-        Ok(bytemuck::allocation::pod_collect_to_vec(&view))
+        let mut rest: &[u8] = &view;
+        let mut next = |source: &&Array<T>| {
+            let (own, others) = rest.split_at(4 * source.len());
+            rest = others;
+            bytemuck::allocation::pod_collect_to_vec(own)
+        };
+        Ok(sources.iter().map(&mut next).collect())
     }
 }
 

@@ -6,16 +6,13 @@ use std::ops::Range;
 
 use super::Gpu;
 use super::buffer::GpuBuffer;
-use super::dispatch::{Device, Kernel, each, line};
+use super::dispatch::{Device, Kernel, each};
+use super::matmul_few::{FEW, Few, Norming};
 use super::shaders::{library, shader};
 use super::weight::Weight;
 use crate::matrix::Matrix;
 use tiling::Tiling;
 
-/// Most rows of x for which each weight is read once.
-const FEW: usize = 64;
-/// Columns that one workgroup of that form takes.
-const FEW_COLUMNS: usize = 4;
 /// Parts of a gradient whose largest number is looked for, as in the shader.
 const PARTS_OF_LARGEST: usize = 64;
 
@@ -47,16 +44,11 @@ pub(super) fn forward_part(
     if rows == 0 {
         return;
     }
-    let x_text = x_library(weight.cols);
     if rows <= FEW {
-        let at_once = if rows == 1 { 1 } else { rows.next_power_of_two().max(4) };
-        let constants = vec![("ROWS", at_once as u32)];
-        let kernel = Kernel { shader: shader!("matmul_few", weight.library, x_text), constants };
-        let parameters = parameters(rows, weight, &part, accumulate, alpha, 0);
-        let bindings = [weight.storage, x.storage(), out.storage()];
-        device.run(kernel, &bindings, &parameters, line(part.len().div_ceil(FEW_COLUMNS)));
-        return;
+        let norm = Norming::None;
+        return Few { x, weight, part, alpha, accumulate, norm, adapters: None, gated: false }.run(device, out);
     }
+    let x_text = x_library(weight.cols);
     let tiling = Tiling::new(device.forms, device.binding_numbers(), rows, part.len(), weight.cols);
     let shader = match tiling.fragments {
         Some(fragments) => shader!("matmul_cooperative", fragments.library(), weight.library, x_text),
@@ -210,7 +202,7 @@ fn parameters(
 }
 
 /// What reads activations of a width.
-fn x_library(width: usize) -> &'static str {
+pub(super) fn x_library(width: usize) -> &'static str {
     if width.is_multiple_of(4) { library!("x_by_fours") } else { library!("x") }
 }
 

@@ -11,8 +11,10 @@ mod dispatch;
 mod embed;
 mod experimental;
 mod forms;
+mod fused;
 mod heap;
 mod matmul;
+mod matmul_few;
 mod oneshot;
 mod recording;
 mod rms_norm;
@@ -35,7 +37,7 @@ use std::sync::Arc;
 
 use cream_core::Sampling;
 
-use crate::backend::{AdamW, Backend, Heads, Parameter, Segment};
+use crate::backend::{AdamW, Adapted, Backend, Heads, Norm, Parameter, Rope, Segment};
 use crate::error::Result;
 use crate::matrix::Matrix;
 use crate::memory::{Budget, Meter};
@@ -59,6 +61,12 @@ impl Gpu {
     /// Gives the device up, as if it were lost: whatever is read from now on is an error.
     pub fn destroy(&self) {
         self.0.device.destroy();
+    }
+
+    /// Kernels recorded so far.
+    #[cfg(test)]
+    pub(crate) fn kernels(&self) -> usize {
+        self.0.kernels()
     }
 
     /// The same with so much memory to take.
@@ -112,9 +120,7 @@ impl Backend for Gpu {
     }
 
     fn duplicate(&self, source: &GpuBuffer) -> GpuBuffer {
-        let out = self.0.buffer(source.len());
-        self.0.copy(source, &out);
-        out
+        self.0.duplicate_all(&[source]).swap_remove(0)
     }
 
     fn indices(&self, data: &[u32]) -> GpuIndices {
@@ -122,7 +128,7 @@ impl Backend for Gpu {
     }
 
     fn pack(&self, tensor: &Tensor<'_>) -> GpuPacked {
-        GpuPacked::new(&self.0, tensor)
+        self.pack_all(&[tensor]).swap_remove(0)
     }
 
     fn plan(&self, segments: &[Segment]) -> GpuPlan {
@@ -133,8 +139,8 @@ impl Backend for Gpu {
         self.0.read(buffer).await
     }
 
-    async fn read_indices(&self, indices: &GpuIndices) -> Result<Vec<u32>> {
-        self.0.read(indices).await
+    async fn read_indices(&self, indices: &[&GpuIndices]) -> Result<Vec<Vec<u32>>> {
+        self.0.read_all(indices).await
     }
 
     fn embed(&self, table: &Matrix<Self>, ids: &GpuIndices, out: &mut GpuBuffer) {
@@ -291,5 +297,38 @@ impl Backend for Gpu {
         step: u32,
     ) {
         adamw::step(&self.0, parameters, norm_squared, options, learning_rate, step);
+    }
+
+    fn pack_all(&self, tensors: &[&Tensor<'_>]) -> Vec<GpuPacked> {
+        GpuPacked::all(&self.0, tensors)
+    }
+
+    fn upload_all(&self, data: &[&[f32]]) -> Vec<GpuBuffer> {
+        self.0.write_all(data)
+    }
+
+    fn duplicate_all(&self, sources: &[&GpuBuffer]) -> Vec<GpuBuffer> {
+        self.0.duplicate_all(sources)
+    }
+
+    fn linear(&self, x: &GpuBuffer, linear: &Adapted<'_, Self>, accumulate: bool, out: &mut GpuBuffer) {
+        fused::linear(self, x, linear, accumulate, out);
+    }
+
+    fn gated(&self, x: &GpuBuffer, norm: &Norm<'_, Self>, gate_and_up: [&Adapted<'_, Self>; 2], out: &mut GpuBuffer) {
+        fused::gated(self, x, norm, gate_and_up, out);
+    }
+
+    fn project(
+        &self,
+        x: &GpuBuffer,
+        norm: &Norm<'_, Self>,
+        linears: [&Adapted<'_, Self>; 3],
+        rope: &Rope<'_, Self>,
+        at: &GpuIndices,
+        q: &mut GpuBuffer,
+        cache: [&mut GpuBuffer; 2],
+    ) {
+        fused::project(self, x, norm, linears, rope, at, q, cache);
     }
 }

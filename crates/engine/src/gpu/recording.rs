@@ -4,8 +4,8 @@ use wgpu::{CommandEncoder, ComputePass, Device};
 
 /// Bytes between two kernels' parameters: the largest alignment a WebGPU adapter may ask of a uniform binding.
 pub(super) const PARAMETER_STRIDE: usize = 256;
-/// Kernels in one submission.
-pub(super) const CAPACITY: usize = 2048;
+/// Kernels in one submission: about those of a decoding step, so that the device runs one step while the next is recorded.
+pub(super) const CAPACITY: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Recording {
@@ -13,6 +13,9 @@ pub(super) struct Recording {
     pass: Option<ComputePass<'static>>,
     /// Of all kernels so far, [`PARAMETER_STRIDE`] apart.
     pub(super) parameters: Vec<u8>,
+    /// Kernels since the device was opened.
+    #[cfg(test)]
+    pub(super) kernels: usize,
 }
 
 impl Recording {

@@ -26,7 +26,7 @@ pub(super) fn draw(
     for rows in device.parts(out.len(), &[vocab, 4, 1, words]) {
         let (logits, streams, out) = (logits.rows(&rows, vocab), streams.rows(&rows, 4), out.rows(&rows, 1));
         // Bound and not read where nothing is penalised.
-        let seen = seen.map_or_else(|| device.no_indices(), |seen| seen.rows(&rows, words));
+        let seen = seen.map_or_else(|| device.unread(), |seen| seen.rows(&rows, words));
         let numbers = [inverse_temperature, top_p, min_p, repetition_penalty, 1.0 / repetition_penalty];
         let [inverse_temperature, top_p, min_p, penalty, reciprocal] = numbers.map(f32::to_bits);
         let sizes = [vocab as u32, rows.len() as u32, seed as u32, (seed >> 32) as u32];
@@ -48,7 +48,7 @@ mod tests {
     fn tokens<B: Backend>(backend: &B, logits: &[f32], sampling: &Sampling, streams: &[u32]) -> Vec<u32> {
         let mut out = backend.indices(&vec![u32::MAX; streams.len() / 4]);
         backend.sample(&backend.upload(logits), sampling, 7, &backend.indices(streams), None, &mut out);
-        block_on(backend.read_indices(&out)).unwrap()
+        block_on(backend.read_indices(&[&out])).unwrap().swap_remove(0)
     }
 
     /// The tokens of several steps over the same logits, and what is seen after them.
@@ -66,7 +66,7 @@ mod tests {
             out
         };
         let steps: Vec<B::Indices> = (0..5).map(step).collect();
-        steps.iter().chain([&seen]).map(|indices| block_on(backend.read_indices(indices)).unwrap()).collect()
+        block_on(backend.read_indices(&steps.iter().chain([&seen]).collect::<Vec<_>>())).unwrap()
     }
 
     /// Steps chained on the device: each sees what the ones before it drew.

@@ -2,13 +2,13 @@
 
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, each};
-use super::shaders::shader;
+use super::shaders::{library, shader};
 use super::split::by_numbers;
 
 /// All `[T, F]`.
 pub(super) fn forward(device: &Device, gate: &GpuBuffer, up: &GpuBuffer, out: &GpuBuffer) {
     by_numbers(device, [gate, up, out], |arrays| {
-        let kernel = Kernel { shader: shader!("swiglu"), constants: vec![] };
+        let kernel = Kernel { shader: shader!("swiglu", library!("sigmoid")), constants: vec![] };
         let bindings = arrays.each_ref().map(GpuBuffer::storage);
         device.run(kernel, &bindings, &[arrays[0].len() as u32], each(arrays[0].len()));
     });
@@ -24,7 +24,7 @@ pub(super) fn backward(
     d_up: &GpuBuffer,
 ) {
     by_numbers(device, [gate, up, d_out, d_gate, d_up], |arrays| {
-        let kernel = Kernel { shader: shader!("swiglu_backward"), constants: vec![] };
+        let kernel = Kernel { shader: shader!("swiglu_backward", library!("sigmoid")), constants: vec![] };
         let bindings = arrays.each_ref().map(GpuBuffer::storage);
         device.run(kernel, &bindings, &[arrays[0].len() as u32], each(arrays[0].len()));
     });

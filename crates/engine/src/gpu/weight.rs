@@ -22,23 +22,31 @@ pub struct GpuPacked {
 }
 
 impl GpuPacked {
-    pub(super) fn new(device: &Device, tensor: &Tensor<'_>) -> Self {
-        let (rows, cols) = (tensor.shape[0], tensor.shape[1]);
-        let (bytes, stride) = match tensor.dtype {
-            Dtype::F16 | Dtype::BF16 => {
-                // Kernels read four columns at a time, and rows of these may have any width.
-                let stride = cols.next_multiple_of(4);
-                (padded(&tensor.bytes, 2 * cols, 2 * cols, 2 * stride), stride)
-            }
-            dtype => {
-                let len = dtype.block_bytes();
-                (padded(&tensor.bytes, len, gap(dtype), len.next_multiple_of(4)), cols)
-            }
-        };
-        debug_assert!(bytes.len().is_multiple_of(4 * rows), "{:?}: {rows} rows of whole words", tensor.dtype);
-        let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
-        GpuPacked { words: device.indices(&words), dtype: tensor.dtype, stride }
+    /// Matrices as wide as each other, behind each other where they are of one type.
+    pub(super) fn all(device: &Device, tensors: &[&Tensor<'_>]) -> Vec<Self> {
+        let words: Vec<(Vec<u32>, usize)> = tensors.iter().map(|tensor| words(tensor)).collect();
+        let arrays = device.write_all(&words.iter().map(|(words, _)| words.as_slice()).collect::<Vec<_>>());
+        let packed = arrays.into_iter().zip(words).zip(tensors);
+        packed.map(|((words, (_, stride)), tensor)| GpuPacked { words, dtype: tensor.dtype, stride }).collect()
     }
+}
+
+/// A matrix as words, and how many elements there are from one row to the next.
+fn words(tensor: &Tensor<'_>) -> (Vec<u32>, usize) {
+    let (rows, cols) = (tensor.shape[0], tensor.shape[1]);
+    let (bytes, stride) = match tensor.dtype {
+        Dtype::F16 | Dtype::BF16 => {
+            // Kernels read four columns at a time, and rows of these may have any width.
+            let stride = cols.next_multiple_of(4);
+            (padded(&tensor.bytes, 2 * cols, 2 * cols, 2 * stride), stride)
+        }
+        dtype => {
+            let len = dtype.block_bytes();
+            (padded(&tensor.bytes, len, gap(dtype), len.next_multiple_of(4)), cols)
+        }
+    };
+    debug_assert!(bytes.len().is_multiple_of(4 * rows), "{:?}: {rows} rows of whole words", tensor.dtype);
+    (bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect(), stride)
 }
 
 /// Where in a block the bytes go that fill its last word: behind the scale where that comes first, so that all after
@@ -72,6 +80,16 @@ pub(super) struct Weight<'a> {
 }
 
 impl Weight<'_> {
+    /// Matrices whose rows lie behind each other, as one.
+    pub(super) fn joined(parts: &[Self]) -> Option<Self> {
+        let (first, rest) = parts.split_first()?;
+        rest.iter().try_fold(*first, |all, next| {
+            let kind = |weight: &Self| (weight.library, weight.cols, weight.stride);
+            let storage = all.storage.joined(next.storage)?;
+            (kind(&all) == kind(next)).then_some(Weight { storage, rows: all.rows + next.rows, ..all })
+        })
+    }
+
     /// Words from one row to the next.
     pub(super) fn row_words(&self) -> usize {
         self.storage.bytes as usize / 4 / self.rows

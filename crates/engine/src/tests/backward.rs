@@ -5,7 +5,7 @@ use super::oracle::dot;
 use super::random::Random;
 use super::{norm, read, unwritten, widened};
 use crate::tolerances::{DIFFERENCE, DIFFERENCE_STEP};
-use crate::{Backend, Batch, Group, Heads, LinearGradient, Lora, Matrix};
+use crate::{Adapted, Backend, Batch, Group, Heads, LinearGradient, Lora, Matrix};
 
 on_each_backend!(embed, rms_norm, matmul, rope, attention, swiglu, token_logps, linear, linear_with_an_adapter);
 
@@ -204,7 +204,8 @@ fn linear<B: Backend>(backend: &B, random: &mut Random) {
     let matrix = |weight: &[f32]| Matrix::dense(backend.upload(weight), d_out_width, d_in);
     let f = |x: &[f32], weight: &[f32]| {
         let mut out = unwritten(backend, d_out.len());
-        backend.linear(&backend.upload(x), &matrix(weight), None, false, &mut out);
+        let linear = Adapted { weight: &matrix(weight), lora: None };
+        backend.linear(&backend.upload(x), &linear, false, &mut out);
         dot(&read(backend, &out), &d_out)
     };
     let backward = |gradient: LinearGradient<'_, B>| {
@@ -235,7 +236,8 @@ fn linear_with_an_adapter<B: Backend>(backend: &B, random: &mut Random) {
     };
     let f = |x: &[f32], a: &[f32], b: &[f32]| {
         let mut out = unwritten(backend, d_out.len());
-        backend.linear(&backend.upload(x), &weight, Some(&lora(a, b)), false, &mut out);
+        let linear = Adapted { weight: &weight, lora: Some(&lora(a, b)) };
+        backend.linear(&backend.upload(x), &linear, false, &mut out);
         dot(&read(backend, &out), &d_out)
     };
     let backward = |accumulate: bool, gradient: LinearGradient<'_, B>| {

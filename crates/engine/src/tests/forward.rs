@@ -5,11 +5,24 @@ use cream_core::philox::Stream;
 use pollster::block_on;
 
 use super::random::Random;
-use super::{assert_close, assert_close_by, largest, oracle, read, unwritten};
+use super::{assert_close, assert_close_by, largest, oracle, read, unwritten, widened};
 use crate::tolerances::KERNEL;
-use crate::{Backend, Heads, LlamaConfig, Lora, Matrix, Segment};
+use crate::{Adapted, Backend, Dtype, Heads, LlamaConfig, Lora, Matrix, Norm, Rope, Segment};
 
-on_each_backend!(embed, store_rows, rms_norm, matmul, rope, attention, swiglu, token_logps, sample, linear);
+on_each_backend!(
+    embed,
+    store_rows,
+    rms_norm,
+    matmul,
+    rope,
+    attention,
+    swiglu,
+    token_logps,
+    sample,
+    linear,
+    gated,
+    project
+);
 on_small_bindings!(80 << 10; rms_norm, matmul, swiglu, token_logps);
 
 fn embed<B: Backend>(backend: &B, random: &mut Random) {
@@ -153,7 +166,7 @@ fn sample<B: Backend>(backend: &B, random: &mut Random) {
         let mut out = backend.indices(&vec![u32::MAX; rows]);
         backend.sample(&backend.upload(&logits), &sampling, seed, &backend.indices(&streams), None, &mut out);
         assert_eq!(
-            block_on(backend.read_indices(&out)).unwrap(),
+            block_on(backend.read_indices(&[&out])).unwrap()[0],
             expected,
             "{rows} rows, {vocab} tokens, {sampling:?}"
         );
@@ -162,7 +175,7 @@ fn sample<B: Backend>(backend: &B, random: &mut Random) {
     logits[..vocab].fill(f32::NAN);
     let mut out = backend.indices(&vec![u32::MAX; rows]);
     backend.sample(&backend.upload(&logits), &Sampling::default(), seed, &backend.indices(&streams), None, &mut out);
-    assert_eq!(block_on(backend.read_indices(&out)).unwrap()[0], 0);
+    assert_eq!(block_on(backend.read_indices(&[&out])).unwrap()[0][0], 0);
 }
 
 fn linear<B: Backend>(backend: &B, random: &mut Random) {
@@ -180,9 +193,122 @@ fn linear<B: Backend>(backend: &B, random: &mut Random) {
             .collect();
         for (lora, weights) in [(None, &weight), (Some(&lora), &merged)] {
             let mut out = if accumulate { backend.upload(&before) } else { unwritten(backend, rows * d_out) };
-            backend.linear(&backend.upload(&x), &matrix(&weight, d_out, d_in), lora, accumulate, &mut out);
+            let weight = matrix(&weight, d_out, d_in);
+            backend.linear(&backend.upload(&x), &Adapted { weight: &weight, lora }, accumulate, &mut out);
             let expected = oracle::scaled(&oracle::product(&x, weights, d_in), 1.0, accumulate.then_some(&before));
             assert_close(&read(backend, &out), &expected, KERNEL, &format!("rank {r}, adapter {}", lora.is_some()));
         }
     }
+}
+
+/// Random matrices `[D_out, D_in]` of a type for one input, with pairs of a rank, or of several; their sums in f32.
+struct Linears<B: Backend> {
+    weights: Vec<Matrix<B>>,
+    loras: Vec<Option<Lora<B>>>,
+    merged: Vec<Vec<f32>>,
+}
+
+impl<B: Backend> Linears<B> {
+    fn new(backend: &B, random: &mut Random, d_in: usize, d_outs: &[usize]) -> Self {
+        let dtype = random.pick(&[Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::Q8_0, Dtype::Q4_1]);
+        let tensors: Vec<_> = d_outs.iter().map(|&d_out| random.tensor(dtype, d_out, d_in)).collect();
+        let weights = Matrix::all_stored(backend, &tensors.iter().collect::<Vec<_>>(), false);
+        // None has a pair, all have one, or one has none.
+        let (pairs, r, scale) = (random.below(3), random.pick(&[3, 4, 16]), random.pick(&[-1.5, 0.5]));
+        let pairs: Vec<bool> = (0..d_outs.len()).map(|i| pairs == 1 || (pairs == 2 && i > 0)).collect();
+        let mut factors = |shape: fn(usize, usize, usize) -> usize| -> (Vec<Vec<f32>>, Vec<B::Buffer>) {
+            let own = d_outs.iter().zip(&pairs).filter(|(_, has)| **has);
+            let values: Vec<_> = own.map(|(&d_out, _)| random.normals(shape(d_out, d_in, r), 0.3)).collect();
+            let buffers = backend.upload_all(&values.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            (values, buffers)
+        };
+        let ((a, a_there), (b, b_there)) = (factors(|_, d_in, r| r * d_in), factors(|d_out, _, r| d_out * r));
+        let (mut there, mut values) = (a_there.into_iter().zip(b_there), a.iter().zip(&b));
+        let (mut loras, mut merged) = (Vec::new(), Vec::new());
+        for ((tensor, &d_out), has) in tensors.iter().zip(d_outs).zip(pairs) {
+            let mut weight = tensor.to_f32();
+            if has {
+                let ((a, b), (a_there, b_there)) = (values.next().unwrap(), there.next().unwrap());
+                let added = oracle::product(b, &oracle::transposed(a, d_in), r);
+                weight.iter_mut().zip(added).for_each(|(weight, ba)| *weight += (f64::from(scale) * ba) as f32);
+                let (a, b) = (Matrix::dense(a_there, r, d_in), Matrix::dense(b_there, d_out, r));
+                loras.push(Some(Lora { a, b, scale }));
+            } else {
+                loras.push(None);
+            }
+            merged.push(weight);
+        }
+        Linears { weights, loras, merged }
+    }
+
+    fn adapted(&self) -> Vec<Adapted<'_, B>> {
+        let pairs = self.weights.iter().zip(&self.loras);
+        pairs.map(|(weight, lora)| Adapted { weight, lora: lora.as_ref() }).collect()
+    }
+}
+
+impl<B: Backend> std::fmt::Display for Linears<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ranks: Vec<_> = self.loras.iter().map(|lora| lora.as_ref().map(|lora| lora.a.rows())).collect();
+        write!(f, "ranks {ranks:?}")
+    }
+}
+
+fn gated<B: Backend>(backend: &B, random: &mut Random) {
+    for rows in [1, 3, 17, 33, 64, 65] {
+        let (d_in, width) = (random.pick(&[32, 64, 288]), random.pick(&[7, 64, 128]));
+        let linears = Linears::new(backend, random, d_in, &[width; 2]);
+        let (x, gain) = (random.normals(rows * d_in, 3.0), random.normals(d_in, 1.0));
+        let mut out = unwritten(backend, rows * width);
+        let [gate, up] = &linears.adapted()[..] else { unreachable!() };
+        let (h, norm) = (normed(&x, &gain), Norm { weight: &backend.upload(&gain), eps: super::models::RMS_NORM_EPS });
+        backend.gated(&backend.upload(&x), &norm, [gate, up], &mut out);
+        let [gate, up] = [0, 1].map(|i| narrowed(&oracle::product(&h, &linears.merged[i], d_in)));
+        let size = largest(&oracle::swiglu(&gate, &up)).max(1.0);
+        let what = format!("{rows} rows, {width} of {d_in}, {linears}");
+        assert_close_by(&read(backend, &out), &oracle::swiglu(&gate, &up), size, KERNEL, &what);
+    }
+}
+
+fn project<B: Backend>(backend: &B, random: &mut Random) {
+    for rows in [1, 5, 64, 65] {
+        let (heads, key_value, dim) = random.pick(&[(3, 1, 64), (2, 2, 32), (2, 1, 10)]);
+        let (d_in, key_rows) = (random.pick(&[32, 64, 288]), 150);
+        let linears = Linears::new(backend, random, d_in, &[heads, key_value, key_value].map(|n| n * dim));
+        let frequencies = LlamaConfig { head_dim: dim, ..super::models::config() }.rope_frequencies();
+        let (x, gain, positions) =
+            (random.normals(rows * d_in, 0.3), random.normals(d_in, 1.0), random.ids(rows, 2000));
+        let at: Vec<u32> = (0..rows).map(|row| 2 * row as u32 + 1).collect();
+        let before = random.normals(key_rows * key_value * dim, 1.0);
+
+        let mut q = unwritten(backend, rows * heads * dim);
+        let [mut keys, mut values] = [(); 2].map(|()| backend.upload(&before));
+        let (there, frequencies_there) = (backend.indices(&positions), backend.upload(&frequencies));
+        let rope = Rope { positions: &there, frequencies: &frequencies_there };
+        let [of_q, of_k, of_v] = &linears.adapted()[..] else { unreachable!() };
+        let cache = [&mut keys, &mut values];
+        let (h, norm) = (normed(&x, &gain), Norm { weight: &backend.upload(&gain), eps: super::models::RMS_NORM_EPS });
+        let of_all = [of_q, of_k, of_v];
+        backend.project(&backend.upload(&x), &norm, of_all, &rope, &backend.indices(&at), &mut q, cache);
+
+        let projected = [0, 1, 2].map(|i| narrowed(&oracle::product(&h, &linears.merged[i], d_in)));
+        let [q_expected, k] = [0, 1].map(|i| oracle::rope(&projected[i], &positions, &frequencies, false));
+        let what = format!("{rows} rows, heads {heads} {key_value} {dim} of {d_in}, {linears}");
+        assert_close(&read(backend, &q), &q_expected, KERNEL, &format!("{what}: q"));
+        for (cache, rows) in [(keys, k), (values, widened(&projected[2]))] {
+            let mut expected = widened(&before);
+            for (row, values) in at.iter().zip(rows.chunks_exact(key_value * dim)) {
+                expected[*row as usize * key_value * dim..][..key_value * dim].copy_from_slice(values);
+            }
+            assert_close(&read(backend, &cache), &expected, KERNEL, &what);
+        }
+    }
+}
+
+fn normed(x: &[f32], gain: &[f32]) -> Vec<f32> {
+    narrowed(&oracle::rms_norm(x, gain, super::models::RMS_NORM_EPS))
+}
+
+fn narrowed(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
 }

@@ -4,6 +4,7 @@ use pollster::block_on;
 
 use super::random::Random;
 use super::read;
+use crate::adapter::Factor;
 use crate::{
     AdamW, Adapter, Backend, Batch, Checkpoint, Dtype, Group, Llama, LlamaConfig, LoraConfig, Result, RopeScaling,
     Trainer,
@@ -49,7 +50,7 @@ pub(super) fn configs() -> [LlamaConfig; 2] {
 }
 
 /// Weights large enough that attention is far from even and logits far from flat.
-pub(super) fn checkpoint(random: &mut Random, config: &LlamaConfig, dtype: Dtype) -> Checkpoint<'static> {
+pub(crate) fn checkpoint(random: &mut Random, config: &LlamaConfig, dtype: Dtype) -> Checkpoint<'static> {
     let fill = |name: &str, values: &mut [f32]| {
         let norm = name.ends_with("norm.weight");
         let deviates = random.normals(values.len(), 0.15);
@@ -64,13 +65,9 @@ pub(crate) fn model<B: Backend>(backend: &B, random: &mut Random, config: &Llama
 
 /// An adapter that has been trained: B is not zero.
 pub(super) fn adapter<B: Backend>(backend: &B, random: &mut Random, config: &LlamaConfig) -> Adapter<B> {
-    let lora = LoraConfig { r: 3, lora_alpha: 6.0, ..LoraConfig::default() };
-    let mut adapter = Adapter::new(backend, config, lora, 1).unwrap();
-    for (_, buffer) in adapter.parameters_mut() {
-        let buffer = buffer.unwrap();
-        *buffer = backend.upload(&random.normals(backend.len(buffer), 0.1));
-    }
-    adapter
+    let lora = LoraConfig { r: random.pick(&[3, 4, 8]), lora_alpha: 6.0, ..LoraConfig::default() };
+    let trained = |factor: &Factor| random.normals(factor.shape.iter().product(), 0.1);
+    Adapter::from_fn(backend, config, lora, trained).unwrap()
 }
 
 /// Prompts and completions of 1 to 70 tokens.
