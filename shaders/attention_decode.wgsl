@@ -1,14 +1,19 @@
 // Attention of tiles of one query (decoding), a workgroup per part of a tile's context and query head: the context goes
 // by in chunks. An invocation first scores whole keys, then sums one column of the values over some keys. Several parts
-// have rows of out and lse of their own, which attention_decode_join.wgsl joins.
+// have rows of out and lse of their own, which attention_decode_join.wgsl joins. Where k and v are a window of the keys,
+// the context is what lies in it, and the parts of other windows come before and after.
 
 struct Parameters {
     tiles: u32,
     query_heads: u32,
     key_value_heads: u32,
+    // Of the whole context.
     parts: u32,
     // Keys of a part.
     part: u32,
+    // Parts here, and those of the windows before.
+    here: u32,
+    before: u32,
 }
 
 // One query, which sees the first `visible` of its keys: the prefix's rows, then its own.
@@ -53,7 +58,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let number = group.x + group.y * groups.x;
-    if number >= parameters.tiles * parameters.parts {
+    if number >= parameters.tiles * parameters.here {
         return;
     }
     let part = number / parameters.tiles;
@@ -121,13 +126,14 @@ fn main(
         }
     }
     workgroupBarrier();
-    let to = select(number, tile.query_start, parameters.parts == 1u) * parameters.query_heads + head;
+    let row = select(parameters.before * parameters.tiles + number, tile.query_start, parameters.parts == 1u);
+    let to = row * parameters.query_heads + head;
     sum = partial_sum[0];
     if local < E {
         for (var i = 1u; i < STRIPS; i++) {
             total += partial[local + i * E];
         }
-        // A part may begin behind the last key of a tile.
+        // A part may begin behind the last key that a tile sees here.
         out[to * E + local] = select(0.0, total / sum, sum > 0.0);
     }
     if local == 0u {

@@ -227,10 +227,10 @@ impl<B: Backend> Adapter<B> {
         Ok((config, weights))
     }
 
-    /// One of the same shape with arbitrary factors, on another backend.
-    pub(crate) fn unwritten<C: Backend>(&self, backend: &C, model: &LlamaConfig) -> Adapter<C> {
-        let factor = |_: &str, [rows, cols]: [usize; 2], _| Ok(backend.buffer(rows * cols));
-        Adapter::build(model, self.config.clone(), factor).expect("no factor fails")
+    /// One of this shape with arbitrary factors.
+    pub(crate) fn unwritten(backend: &B, model: &LlamaConfig, config: &LoraConfig) -> Result<Self> {
+        config.check()?;
+        Self::build(model, config.clone(), |_, [rows, cols], _| Ok(backend.buffer(rows * cols)))
     }
 
     /// A copy that can be trained apart from this one.

@@ -9,6 +9,7 @@ use crate::tensor::{Dtype, Tensor};
 pub struct Matrix<B: Backend> {
     rows: usize,
     cols: usize,
+    dtype: Dtype,
     data: MatrixData<B>,
 }
 
@@ -24,7 +25,7 @@ pub enum MatrixData<B: Backend> {
 impl<B: Backend> Matrix<B> {
     /// A dense matrix over `buffer`, whose length is `rows * cols`.
     pub fn dense(buffer: B::Buffer, rows: usize, cols: usize) -> Self {
-        Matrix { rows, cols, data: MatrixData::Dense(buffer) }
+        Matrix { rows, cols, dtype: Dtype::F32, data: MatrixData::Dense(buffer) }
     }
 
     /// A matrix in the format of its file; f32 ones become dense.
@@ -34,7 +35,7 @@ impl<B: Backend> Matrix<B> {
             Dtype::F32 => MatrixData::Dense(backend.upload(&tensor.to_f32())),
             _ => MatrixData::Packed(backend.pack(tensor)),
         };
-        Matrix { rows, cols, data }
+        Matrix { rows, cols, dtype: tensor.dtype, data }
     }
 
     /// Number of rows.
@@ -45,6 +46,11 @@ impl<B: Backend> Matrix<B> {
     /// Number of columns.
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self, backend: &B) -> u64 {
+        backend.matrix_bytes(self.dtype, self.rows, self.cols)
     }
 
     /// How it is kept.

@@ -23,21 +23,46 @@ pub struct GpuPacked {
 
 impl GpuPacked {
     pub(super) fn new(device: &Device, tensor: &Tensor<'_>) -> Self {
-        let (rows, cols) = (tensor.shape[0], tensor.shape[1]);
-        let (bytes, stride) = match tensor.dtype {
+        let (dtype, rows, cols) = (tensor.dtype, tensor.shape[0], tensor.shape[1]);
+        let Runs { len, gap, padded_len, stride } = Runs::of(dtype, cols);
+        let bytes = padded(&tensor.bytes, len, gap, padded_len);
+        debug_assert_eq!(bytes.len(), 4 * words(dtype, rows, cols), "{dtype:?}: {rows} rows of {cols}");
+        let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
+        GpuPacked { words: device.indices(&words), dtype, stride }
+    }
+}
+
+/// Words that a matrix takes, padding included.
+pub(super) fn words(dtype: Dtype, rows: usize, cols: usize) -> usize {
+    let Runs { len, padded_len, .. } = Runs::of(dtype, cols);
+    let bytes = rows * cols / dtype.block_len() * dtype.block_bytes();
+    bytes / len * padded_len / 4
+}
+
+/// How the bytes of a matrix become whole words.
+struct Runs {
+    /// Bytes that are filled up together: a block, or a row where a block is an element.
+    len: usize,
+    /// Where in them the filling goes.
+    gap: usize,
+    padded_len: usize,
+    /// Elements from one row to the next.
+    stride: usize,
+}
+
+impl Runs {
+    fn of(dtype: Dtype, cols: usize) -> Self {
+        match dtype {
             Dtype::F16 | Dtype::BF16 => {
                 // Kernels read four columns at a time, and rows of these may have any width.
                 let stride = cols.next_multiple_of(4);
-                (padded(&tensor.bytes, 2 * cols, 2 * cols, 2 * stride), stride)
+                Runs { len: 2 * cols, gap: 2 * cols, padded_len: 2 * stride, stride }
             }
             dtype => {
                 let len = dtype.block_bytes();
-                (padded(&tensor.bytes, len, gap(dtype), len.next_multiple_of(4)), cols)
+                Runs { len, gap: gap(dtype), padded_len: len.next_multiple_of(4), stride: cols }
             }
-        };
-        debug_assert!(bytes.len().is_multiple_of(4 * rows), "{:?}: {rows} rows of whole words", tensor.dtype);
-        let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
-        GpuPacked { words: device.indices(&words), dtype: tensor.dtype, stride }
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn configs() -> [LlamaConfig; 2] {
 }
 
 /// Weights large enough that attention is far from even and logits far from flat.
-pub(super) fn checkpoint(random: &mut Random, config: &LlamaConfig, dtype: Dtype) -> Checkpoint<'static> {
+pub(crate) fn checkpoint(random: &mut Random, config: &LlamaConfig, dtype: Dtype) -> Checkpoint<'static> {
     let fill = |name: &str, values: &mut [f32]| {
         let norm = name.ends_with("norm.weight");
         let deviates = random.normals(values.len(), 0.15);
