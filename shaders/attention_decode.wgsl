@@ -1,14 +1,20 @@
 // Attention of tiles of one query (decoding), a workgroup per part of a tile's context and query head: the context goes
-// by in chunks. An invocation first scores whole keys, then sums one column of the values over some keys. Several parts
-// have rows of out and lse of their own, which attention_decode_join.wgsl joins.
+// by in chunks. An invocation first scores whole keys, then sums four columns of the values over some keys. Several parts
+// have rows of out and lse of their own, which attention_decode_join.wgsl joins. Where k and v are a window of the keys,
+// the context is what lies in it, and the parts of other windows come before and after.
+// Needs lib/keys.wgsl or lib/keys_by_fours.wgsl in front of it.
 
 struct Parameters {
     tiles: u32,
     query_heads: u32,
     key_value_heads: u32,
+    // Of the whole context.
     parts: u32,
     // Keys of a part.
     part: u32,
+    // Parts here, and those of the windows before.
+    here: u32,
+    before: u32,
 }
 
 // One query, which sees the first `visible` of its keys: the prefix's rows, then its own.
@@ -22,8 +28,6 @@ struct Tile {
 }
 
 @group(0) @binding(0) var<storage, read> q: array<f32>;          // [T, H * E]
-@group(0) @binding(1) var<storage, read> k: array<f32>;          // [rows, K * E]
-@group(0) @binding(2) var<storage, read> v: array<f32>;          // [rows, K * E]
 @group(0) @binding(3) var<storage, read> tiles: array<Tile>;     // [tiles]
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;  // [T, H * E] or [parts, tiles, H * E]
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;  // [T, H] or [parts, tiles, H]
@@ -31,16 +35,18 @@ struct Tile {
 
 // Width of a head, at most 256.
 override E: u32 = 64u;
-// Invocations that share a column of the values.
-override STRIPS: u32 = 256u / E;
+override COLUMNS: u32 = (E + 3u) / 4u;
+// Invocations that share four columns of the values.
+override STRIPS: u32 = 256u / COLUMNS;
 
 const CHUNK = 1024u;
 const LOWEST = -3.0e38;
 
-var<workgroup> q_row: array<f32, E>;
+var<workgroup> q_row: array<vec4<f32>, COLUMNS>;
 var<workgroup> scores: array<f32, CHUNK>;
+// What each invocation has of a maximum, a sum or the output.
 var<workgroup> partial: array<f32, 256>;
-var<workgroup> partial_sum: array<f32, 256>;
+var<workgroup> partial_total: array<vec4<f32>, 256>;
 
 fn key_row(tile: Tile, key: u32) -> u32 {
     return select(tile.own_start + key - tile.prefix_len, tile.prefix_start + key, key < tile.prefix_len);
@@ -53,7 +59,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let number = group.x + group.y * groups.x;
-    if number >= parameters.tiles * parameters.parts {
+    if number >= parameters.tiles * parameters.here {
         return;
     }
     let part = number / parameters.tiles;
@@ -62,16 +68,19 @@ fn main(
     let kv_width = parameters.key_value_heads * E;
     let kv_head = head * parameters.key_value_heads / parameters.query_heads * E;
     let query = tile.query_start * parameters.query_heads + head;
-    if local < E {
-        q_row[local] = q[query * E + local] * inverseSqrt(f32(E));
+    if local < COLUMNS {
+        let at = query * E + local * 4u;
+        let inside = vec4(local * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(E);
+        let values = select(vec4(0.0), vec4(q[at], q[at + 1u], q[at + 2u], q[at + 3u]), inside);
+        q_row[local] = values * inverseSqrt(f32(E));
     }
-    let column = local % E;
-    let strip = local / E;
+    let column = local % COLUMNS * 4u;
+    let strip = local / COLUMNS;
 
     var maximum = LOWEST;
     // Each of an invocation's own keys and strip.
     var sum = 0.0;
-    var total = 0.0;
+    var total = vec4(0.0);
     let end = min((part + 1u) * parameters.part, tile.visible);
     for (var start = part * parameters.part; start < end; start += CHUNK) {
         let len = min(CHUNK, end - start);
@@ -80,8 +89,8 @@ fn main(
         for (var key = local; key < len; key += 256u) {
             let at = key_row(tile, start + key) * kv_width + kv_head;
             var score = 0.0;
-            for (var e = 0u; e < E; e++) {
-                score += q_row[e] * k[at + e];
+            for (var c = 0u; c < COLUMNS; c++) {
+                score += dot(q_row[c], k_at(at + c * 4u, c * 4u));
             }
             scores[key] = score;
             highest = max(highest, score);
@@ -107,28 +116,33 @@ fn main(
         workgroupBarrier();
         if strip < STRIPS {
             for (var key = strip; key < len; key += STRIPS) {
-                total += scores[key] * v[key_row(tile, start + key) * kv_width + kv_head + column];
+                let at = key_row(tile, start + key) * kv_width + kv_head + column;
+                total += scores[key] * v_at(at, column);
             }
         }
     }
 
-    partial[local] = total;
-    partial_sum[local] = sum;
+    partial_total[local] = total;
+    partial[local] = sum;
     for (var half = 128u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if local < half {
-            partial_sum[local] += partial_sum[local + half];
+            partial[local] += partial[local + half];
         }
     }
     workgroupBarrier();
-    let to = select(number, tile.query_start, parameters.parts == 1u) * parameters.query_heads + head;
-    sum = partial_sum[0];
-    if local < E {
+    let row = select(parameters.before * parameters.tiles + number, tile.query_start, parameters.parts == 1u);
+    let to = row * parameters.query_heads + head;
+    sum = partial[0];
+    if local < COLUMNS {
         for (var i = 1u; i < STRIPS; i++) {
-            total += partial[local + i * E];
+            total += partial_total[local + i * COLUMNS];
         }
-        // A part may begin behind the last key of a tile.
-        out[to * E + local] = select(0.0, total / sum, sum > 0.0);
+        // A part may begin behind the last key that a tile sees here.
+        let values = select(vec4(0.0), total / sum, vec4(sum > 0.0));
+        for (var i = 0u; i < 4u && column + i < E; i++) {
+            out[to * E + column + i] = values[i];
+        }
     }
     if local == 0u {
         lse[to] = select(LOWEST, maximum + log(sum), sum > 0.0);

@@ -4,7 +4,7 @@ use std::fs;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
-use cream::engine::{Backend, Budget, Checkpoint, MemoryPlan};
+use cream::engine::{Backend, Budget, Checkpoint, Outline};
 
 /// What `--memory` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) fn of_system() -> Option<u64> {
 
 /// Refuses a model whose weights alone do not fit.
 pub(crate) fn check_weights<B: Backend>(backend: &B, checkpoint: &Checkpoint<'_>, trainable: bool) -> Result<()> {
-    let needed = MemoryPlan::load(checkpoint, trainable).bytes();
+    let needed = Outline::unloaded(backend, checkpoint, trainable).weight_bytes();
     match backend.budget().bytes {
         Some(budget) if needed > budget => {
             let advice = if trainable {

@@ -1,7 +1,7 @@
 //! Step 1: N completions of every prompt, drawn from a model.
 
 use cream_core::Sampling;
-use cream_engine::{Backend, GenerateOptions, MemoryPlan, Request};
+use cream_engine::{Backend, GenerateOptions, MemoryPlan, Outline, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{fitting, halved};
@@ -112,7 +112,7 @@ pub async fn sample<B: Backend>(
         Stage::Sample,
         policy.model.backend(),
         halved(options.slots, 1).map(|slots| GenerateOptions { slots, ..generate.clone() }),
-        |generate| Ok(MemoryPlan::generate(policy.model, policy.adapter, &requests, generate)?),
+        |generate| Ok(MemoryPlan::generate(&Outline::of(policy.model, policy.adapter), &requests, generate)?),
         |generate| format!("--slots {}", generate.slots),
         progress,
     )?;

@@ -1,7 +1,7 @@
 //! Step 2: log-probs of completions under a model.
 
 use cream_core::completion_logps;
-use cream_engine::{Backend, Batch, Group, MemoryPlan};
+use cream_engine::{Backend, Batch, Group, MemoryPlan, Outline};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{fewer_tokens, fitting};
@@ -110,7 +110,7 @@ pub(crate) fn fitting_tokens<B: Backend>(
         fewer_tokens(batch_tokens),
         |&batch_tokens| {
             let batch = largest_batch(groups, batch_tokens, policy.model.config().vocab_size)?;
-            Ok(MemoryPlan::score(policy.model, policy.adapter, &batch)?)
+            Ok(MemoryPlan::score(&Outline::of(policy.model, policy.adapter), &batch)?)
         },
         |batch_tokens| format!("--batch-tokens {batch_tokens}"),
         progress,

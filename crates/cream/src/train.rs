@@ -5,7 +5,7 @@ mod order;
 mod preference;
 mod sft;
 
-use cream_engine::{Adapter, Backend, Batch, Group, Llama, MemoryPlan, Schedule, Trainer};
+use cream_engine::{Adapter, Backend, Batch, Group, Llama, MemoryPlan, Outline, Schedule, Trainer};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{fewer_tokens, fitting};
@@ -155,7 +155,7 @@ async fn fit<B: Backend, O: Objective>(
         std::iter::once(asked).chain(smaller),
         |&(recompute, batch_tokens)| {
             let batch = largest_batch(groups, batch_tokens, model.config().vocab_size)?;
-            Ok(MemoryPlan::train(model, adapter.as_deref(), &batch, recompute)?)
+            Ok(MemoryPlan::train(&Outline::of(model, adapter.as_deref()), &batch, recompute)?)
         },
         |(_, batch_tokens)| format!("--recompute --batch-tokens {batch_tokens}"),
         progress,

@@ -261,11 +261,11 @@ impl<B: Backend> Adapter<B> {
         Ok((config, weights))
     }
 
-    /// One of the same shape with arbitrary factors, on another backend.
-    pub(crate) fn unwritten<C: Backend>(&self, backend: &C, model: &LlamaConfig) -> Adapter<C> {
+    /// One of this shape with arbitrary factors.
+    pub(crate) fn unwritten(backend: &B, model: &LlamaConfig, config: &LoraConfig) -> Result<Self> {
+        config.check()?;
         let buffer = |Factor { shape: [rows, cols], .. }: &Factor| backend.buffer(rows * cols);
-        let make = |factors: &[Factor]| Ok(factors.iter().map(buffer).collect());
-        Adapter::build(model, self.config.clone(), make).expect("no factor fails")
+        Self::build(model, config.clone(), |factors| Ok(factors.iter().map(buffer).collect()))
     }
 
     /// A copy that can be trained apart from this one.

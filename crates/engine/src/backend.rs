@@ -15,7 +15,7 @@ use cream_core::Sampling;
 use crate::error::Result;
 use crate::matrix::{Lora, Matrix};
 use crate::memory::{Budget, Meter};
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 
 /// Rows of queries that see the same keys: a prompt, a completion, or one decoding slot.
 ///
@@ -147,6 +147,9 @@ pub trait Backend: Clone + std::fmt::Debug {
     fn meter(&self) -> &Meter;
     /// How much of its memory a caller may take; see [`MemoryPlan`](crate::MemoryPlan).
     fn budget(&self) -> Budget;
+    /// Gives back what is kept for reuse. For the boundary between stages, whose buffers have other sizes: within one,
+    /// what is freed is soon asked for again.
+    fn trim(&self);
 
     /// A buffer of `len` numbers with arbitrary contents.
     fn buffer(&self, len: usize) -> Self::Buffer;
@@ -156,8 +159,8 @@ pub trait Backend: Clone + std::fmt::Debug {
     fn upload(&self, data: &[f32]) -> Self::Buffer;
     /// How many numbers a buffer holds.
     fn len(&self, buffer: &Self::Buffer) -> usize;
-    /// How many bytes a stored matrix takes.
-    fn packed_bytes(&self, packed: &Self::Packed) -> u64;
+    /// How many bytes a matrix of this type takes here: numbers of f32, or what [`Backend::pack`] makes of another.
+    fn matrix_bytes(&self, dtype: Dtype, rows: usize, cols: usize) -> u64;
     /// A copy of `source`.
     fn duplicate(&self, source: &Self::Buffer) -> Self::Buffer;
     /// Token ids, rows or positions.

@@ -44,7 +44,7 @@ pub use error::{Error, Result};
 pub use generate::{GenerateOptions, Generated, Request};
 pub use llama::Llama;
 pub use matrix::{Lora, Matrix, MatrixData};
-pub use memory::{Budget, MemoryPlan, Meter};
+pub use memory::{Budget, MemoryPlan, Meter, Outline};
 pub use tensor::{Dtype, Tensor};
 pub use text::{Message, Text};
 pub use train::{Schedule, Trainer};

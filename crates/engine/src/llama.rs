@@ -153,13 +153,10 @@ impl<B: Backend> Llama<B> {
 
     /// Bytes that its weights take.
     pub(crate) fn bytes(&self) -> u64 {
-        let matrix = |matrix: &Matrix<B>| match matrix.data() {
-            MatrixData::Dense(buffer) => 4 * self.backend.len(buffer) as u64,
-            MatrixData::Packed(packed) => self.backend.packed_bytes(packed),
-        };
-        let norms = (4 * self.config.hidden_size * (2 * self.blocks.len() + 1)) as u64;
-        let linears = self.blocks.iter().flat_map(|block| &block.linears);
-        norms + linears.chain([&self.embedding]).chain(&self.head).map(matrix).sum::<u64>()
+        let norms =
+            self.backend.matrix_bytes(Dtype::F32, 1, self.config.hidden_size) * (2 * self.blocks.len() + 1) as u64;
+        let matrices = self.blocks.iter().flat_map(|block| &block.linears).chain([&self.embedding]).chain(&self.head);
+        norms + matrices.map(|matrix| matrix.bytes(&self.backend)).sum::<u64>()
     }
 
     /// A model with random weights (normal, standard deviation 0.02), for benches: only its shape means anything.

@@ -9,6 +9,7 @@ use crate::tensor::{Dtype, Tensor};
 pub struct Matrix<B: Backend> {
     rows: usize,
     cols: usize,
+    dtype: Dtype,
     data: MatrixData<B>,
 }
 
@@ -24,7 +25,7 @@ pub enum MatrixData<B: Backend> {
 impl<B: Backend> Matrix<B> {
     /// A dense matrix over `buffer`, whose length is `rows * cols`.
     pub fn dense(buffer: B::Buffer, rows: usize, cols: usize) -> Self {
-        Matrix { rows, cols, data: MatrixData::Dense(buffer) }
+        Matrix { rows, cols, dtype: Dtype::F32, data: MatrixData::Dense(buffer) }
     }
 
     /// A matrix in the format of its file; f32 ones become dense.
@@ -45,7 +46,10 @@ impl<B: Backend> Matrix<B> {
         } else {
             return tensors.iter().map(|tensor| Self::stored(backend, tensor)).collect();
         };
-        let shaped = |(data, tensor): (_, &&Tensor<'_>)| Matrix { rows: tensor.shape[0], cols: tensor.shape[1], data };
+        let shaped = |(data, tensor): (_, &&Tensor<'_>)| {
+            let dtype = if trainable { Dtype::F32 } else { tensor.dtype };
+            Matrix { rows: tensor.shape[0], cols: tensor.shape[1], dtype, data }
+        };
         data.into_iter().zip(tensors).map(shaped).collect()
     }
 
@@ -65,6 +69,11 @@ impl<B: Backend> Matrix<B> {
             MatrixData::Dense(buffer) => Some(buffer),
             MatrixData::Packed(_) => None,
         }
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self, backend: &B) -> u64 {
+        backend.matrix_bytes(self.dtype, self.rows, self.cols)
     }
 
     /// How it is kept.

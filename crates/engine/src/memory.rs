@@ -4,6 +4,7 @@
 //! plans. Sizes are those of a pool that keeps what it has given out, as the backends' pools do.
 
 mod meter;
+mod outline;
 mod sizes;
 
 use std::fmt;
@@ -12,17 +13,16 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 pub use meter::Meter;
+pub use outline::Outline;
 #[cfg(feature = "gpu")]
 pub(crate) use sizes::{logit_tile, pooled_bytes};
 
 use crate::adapter::Adapter;
 use crate::backend::{AdamW, Backend};
 use crate::batch::Batch;
-use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::generate::{GenerateOptions, Request};
 use crate::llama::Llama;
-use crate::tensor::Dtype;
 use crate::train::Trainer;
 use sizes::Sizes;
 
@@ -49,27 +49,12 @@ impl MemoryPlan {
         self.parts.iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Weights alone, as [`Llama::new`] puts them on a device.
-    pub fn load(checkpoint: &Checkpoint<'_>, trainable: bool) -> Self {
-        let bytes = |tensor: &crate::Tensor<'_>| {
-            let dense = trainable || tensor.shape.len() == 1 || tensor.dtype == Dtype::F32;
-            let bytes = tensor.bytes.len() as u64;
-            if dense { 4 * tensor.shape.iter().product::<usize>() as u64 } else { bytes }
-        };
-        MemoryPlan { parts: vec![("weights", checkpoint.tensors.values().map(bytes).sum())] }
-    }
-
     /// [`Llama::generate`] of these requests, whatever is drawn.
     ///
     /// # Errors
-    /// Those of [`Llama::generate`].
-    pub fn generate<B: Backend>(
-        model: &Llama<B>,
-        adapter: Option<&Adapter<B>>,
-        requests: &[Request],
-        options: &GenerateOptions,
-    ) -> Result<Self> {
-        let mut planned = Planned::new(model, adapter);
+    /// Those of [`Llama::generate`], and an adapter of no possible shape.
+    pub fn generate(outline: &Outline, requests: &[Request], options: &GenerateOptions) -> Result<Self> {
+        let mut planned = Planned::new(outline)?;
         // The longest prompts at once, until all slots are full: no other moment takes more.
         let mut longest: Vec<&Request> = requests.iter().filter(|request| request.completions > 0).collect();
         longest.sort_by_key(|request| std::cmp::Reverse(request.prompt.len()));
@@ -83,9 +68,9 @@ impl MemoryPlan {
     /// [`Llama::token_logps`] of this batch.
     ///
     /// # Errors
-    /// None of its own.
-    pub fn score<B: Backend>(model: &Llama<B>, adapter: Option<&Adapter<B>>, batch: &Batch) -> Result<Self> {
-        let planned = Planned::new(model, adapter);
+    /// An adapter of no possible shape.
+    pub fn score(outline: &Outline, batch: &Batch) -> Result<Self> {
+        let planned = Planned::new(outline)?;
         ready(planned.model.token_logps(planned.adapter.as_ref(), batch))?;
         Ok(planned.finish())
     }
@@ -93,14 +78,9 @@ impl MemoryPlan {
     /// A [`Trainer`]'s steps on this batch: of the adapter or, without one, of all weights.
     ///
     /// # Errors
-    /// Those of [`Trainer::accumulate`] and [`Trainer::update`].
-    pub fn train<B: Backend>(
-        model: &Llama<B>,
-        adapter: Option<&Adapter<B>>,
-        batch: &Batch,
-        recompute: bool,
-    ) -> Result<Self> {
-        let mut planned = Planned::new(model, adapter);
+    /// Those of [`Trainer::accumulate`] and [`Trainer::update`], and an adapter of no possible shape.
+    pub fn train(outline: &Outline, batch: &Batch, recompute: bool) -> Result<Self> {
+        let mut planned = Planned::new(outline)?;
         let Planned { model, adapter, parts, start } = &mut planned;
         let mut trainer = Trainer::new(model, adapter.as_ref(), AdamW::default(), recompute);
         let state = model.backend().meter().held() - *start;
@@ -124,15 +104,15 @@ struct Planned {
 }
 
 impl Planned {
-    fn new<B: Backend>(model: &Llama<B>, adapter: Option<&Adapter<B>>) -> Self {
-        let sizes = Sizes::new(model.backend().steps_per_read());
-        let mut parts = vec![("weights", model.bytes())];
-        let planned = Llama::unwritten(sizes, model.config());
-        let held = |model: &Llama<Sizes>| model.backend().meter().held();
-        let weights = held(&planned);
-        let adapter = adapter.map(|adapter| adapter.unwritten(planned.backend(), model.config()));
-        parts.extend(adapter.as_ref().map(|_| ("adapter", held(&planned) - weights)));
-        Planned { start: held(&planned), model: planned, adapter, parts }
+    fn new(outline: &Outline) -> Result<Self> {
+        let Outline { config, lora, weight_bytes, steps_per_read, .. } = outline;
+        let mut parts = vec![("weights", *weight_bytes)];
+        let model = Llama::unwritten(Sizes::new(*steps_per_read), config);
+        let held = || model.backend().meter().held();
+        let weights = held();
+        let adapter = lora.as_ref().map(|lora| Adapter::unwritten(model.backend(), config, lora)).transpose()?;
+        parts.extend(adapter.as_ref().map(|_| ("adapter", held() - weights)));
+        Ok(Planned { start: held(), model, adapter, parts })
     }
 
     /// What is not named yet is activations.

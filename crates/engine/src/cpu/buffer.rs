@@ -55,6 +55,12 @@ impl Pool {
         taken
     }
 
+    /// Gives all free vectors back to the system.
+    pub(super) fn trim(&self) {
+        let free = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        self.meter.give(free.bytes as u64);
+    }
+
     fn give(&self, values: Aligned<f32>) {
         let (capacity, bytes) = (values.capacity(), 4 * values.capacity());
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);

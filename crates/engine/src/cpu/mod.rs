@@ -100,6 +100,10 @@ impl Backend for Cpu {
         self.budget
     }
 
+    fn trim(&self) {
+        self.pool.trim();
+    }
+
     fn buffer(&self, len: usize) -> CpuBuffer {
         CpuBuffer::new(&self.pool, len)
     }
@@ -120,8 +124,8 @@ impl Backend for Cpu {
         buffer.len()
     }
 
-    fn packed_bytes(&self, packed: &CpuPacked) -> u64 {
-        packed.bytes.len() as u64
+    fn matrix_bytes(&self, dtype: Dtype, rows: usize, cols: usize) -> u64 {
+        (rows * cols / dtype.block_len() * dtype.block_bytes()) as u64
     }
 
     fn duplicate(&self, source: &CpuBuffer) -> CpuBuffer {

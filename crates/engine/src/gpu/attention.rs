@@ -2,20 +2,18 @@
 
 mod plan;
 
+use super::attention_decode::{Window, over_windows};
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, line};
-use super::forms::ENOUGH;
 use super::shaders::{Shader, library, shader};
 use crate::backend::Heads;
 
 pub use plan::GpuPlan;
-use plan::{List, TILE};
+use plan::TILE;
+pub(super) use plan::{List, QueryTile};
 
 /// The widest head whose tiles fit in 16 KiB.
 const WIDEST: usize = 128;
-
-/// Keys that take about as long as joining parts does: a context has one part less than of that size would fit in it.
-const KEYS_OF_A_JOIN: usize = 128;
 
 /// Rows of a tile that one workgroup takes: half of them where heads are wide, so that they fit in its memory.
 fn rows(heads: Heads) -> usize {
@@ -70,31 +68,9 @@ pub(super) fn forward(
 }
 
 /// Of tiles of one query.
-fn decode(device: &Device, inputs: [&GpuBuffer; 3], plan: &GpuPlan, heads: Heads, out: &GpuBuffer, lse: &GpuBuffer) {
-    let count = plan.single.count;
-    if count == 0 {
-        return;
-    }
-    let most = (plan.longest / KEYS_OF_A_JOIN).saturating_sub(1).max(1);
-    let part = plan.longest.div_ceil((ENOUGH / (count * heads.query)).clamp(1, most));
-    let parts = plan.longest.div_ceil(part);
-    let rows = parts * count * heads.query;
-    let of_parts = (parts > 1).then(|| (device.buffer(rows * heads.dim), device.buffer(rows)));
-    let (to, to_lse) = of_parts.as_ref().map_or((out, lse), |(out, lse)| (out, lse));
-
-    let constants = vec![("E", heads.dim as u32)];
-    let parameters = [count, heads.query, heads.key_value, parts, part].map(|size| size as u32);
-    let [q, k, v] = inputs.map(GpuBuffer::storage);
-    let tiles = plan.single.tiles.storage();
-    let kernel = Kernel { shader: shader!("attention_decode"), constants: constants.clone() };
-    let [x, y, _] = line(count * parts);
-    device.run(kernel, &[q, k, v, tiles, to.storage(), to_lse.storage()], &parameters, [x, y, heads.query as u32]);
-    if parts > 1 {
-        let kernel = Kernel { shader: shader!("attention_decode_join"), constants };
-        let bindings = [to.storage(), to_lse.storage(), tiles, out.storage(), lse.storage()];
-        let [x, y, _] = line(count);
-        device.run(kernel, &bindings, &parameters[..4], [x, y, heads.query as u32]);
-    }
+fn decode(device: &Device, [q, k, v]: [&GpuBuffer; 3], plan: &GpuPlan, heads: Heads, out: &GpuBuffer, lse: &GpuBuffer) {
+    let window = Window { k: k.clone(), v: v.clone(), tiles: plan.single.clone(), longest: plan.longest };
+    over_windows(device, q, &[window], heads, out, lse);
 }
 
 /// What the forward pass leaves for the backward pass.

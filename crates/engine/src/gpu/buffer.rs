@@ -94,12 +94,27 @@ impl Pool {
         Array { storage, start: 0, len, kind: PhantomData }
     }
 
+    /// Gives settled storage back to the device. Only what the caller still holds of it stays, such as bind groups.
+    pub(super) fn trim(&self) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        for (size, buffers) in std::mem::take(&mut free.settled) {
+            self.meter.give(size * buffers.len() as u64);
+        }
+    }
+
     /// After a submission.
     pub(super) fn settle(&self) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         for (size, buffers) in std::mem::take(&mut free.recent) {
             free.settled.entry(size).or_default().extend(buffers);
         }
+    }
+}
+
+/// The same numbers, not a copy of them.
+impl<T> Clone for Array<T> {
+    fn clone(&self) -> Self {
+        Array { storage: self.storage.clone(), ..*self }
     }
 }
 

@@ -300,6 +300,17 @@ impl Device {
         }
     }
 
+    /// Gives free storage back to the device, once nothing that runs there uses it.
+    pub(super) fn trim(&self) {
+        self.submit(&mut lock(&self.recording));
+        // These keep buffers alive too.
+        lock(&self.bind_groups).clear();
+        self.pool.trim();
+        if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            self.fail(error.to_string());
+        }
+    }
+
     /// Submits what is recorded, waits, and copies the numbers back.
     pub(super) async fn read<T: Pod>(&self, source: &Array<T>) -> Result<Vec<T>> {
         Ok(self.read_all(&[source]).await?.swap_remove(0))

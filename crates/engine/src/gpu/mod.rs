@@ -6,6 +6,7 @@
 mod adamw;
 mod adapter;
 mod attention;
+mod attention_decode;
 mod buffer;
 mod dispatch;
 mod embed;
@@ -40,8 +41,8 @@ use cream_core::Sampling;
 use crate::backend::{AdamW, Adapted, Backend, Heads, Norm, Parameter, Rope, Segment};
 use crate::error::Result;
 use crate::matrix::Matrix;
-use crate::memory::{Budget, Meter};
-use crate::tensor::Tensor;
+use crate::memory::{Budget, Meter, pooled_bytes};
+use crate::tensor::{Dtype, Tensor};
 
 pub use adapter::{AdapterInfo, adapters};
 pub use attention::GpuPlan;
@@ -97,6 +98,10 @@ impl Backend for Gpu {
         self.1
     }
 
+    fn trim(&self) {
+        self.0.trim();
+    }
+
     fn buffer(&self, len: usize) -> GpuBuffer {
         self.0.buffer(len)
     }
@@ -115,8 +120,8 @@ impl Backend for Gpu {
         buffer.len()
     }
 
-    fn packed_bytes(&self, packed: &GpuPacked) -> u64 {
-        4 * packed.words.len() as u64
+    fn matrix_bytes(&self, dtype: Dtype, rows: usize, cols: usize) -> u64 {
+        pooled_bytes(weight::words(dtype, rows, cols))
     }
 
     fn duplicate(&self, source: &GpuBuffer) -> GpuBuffer {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::Gpu;
 use super::attention::{self, GpuPlan};
+use super::attention_decode;
 use super::buffer::{ALIGNMENT, GpuBuffer};
 use super::dispatch::{Device, Kernel, line};
 use super::matmul;
@@ -223,6 +224,10 @@ pub(super) fn attention(
 ) {
     if q.len().max(k.len()) <= device.binding_numbers() {
         return attention::forward(device, q, k, v, plan, heads, out, lse);
+    }
+    // A slot's own keys lie far from its prompt's; those of prompts and batches lie close together.
+    if plan.segments.iter().all(|segment| segment.query_len == 1) {
+        return attention_decode::forward(device, q, k, v, &plan.segments, heads, out, lse);
     }
     let (q_width, k_width) = (heads.query * heads.dim, heads.key_value * heads.dim);
     for Part { plan, queries, keys } in attention_parts(device, heads, plan.segments.chunks(1)) {

@@ -24,29 +24,57 @@ pub struct GpuPacked {
 impl GpuPacked {
     /// Matrices as wide as each other, behind each other where they are of one type.
     pub(super) fn all(device: &Device, tensors: &[&Tensor<'_>]) -> Vec<Self> {
-        let words: Vec<(Vec<u32>, usize)> = tensors.iter().map(|tensor| words(tensor)).collect();
-        let arrays = device.write_all(&words.iter().map(|(words, _)| words.as_slice()).collect::<Vec<_>>());
-        let packed = arrays.into_iter().zip(words).zip(tensors);
-        packed.map(|((words, (_, stride)), tensor)| GpuPacked { words, dtype: tensor.dtype, stride }).collect()
+        let words: Vec<Vec<u32>> = tensors.iter().map(|tensor| words_of(tensor)).collect();
+        let arrays = device.write_all(&words.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let packed = |(words, tensor): (GpuIndices, &&Tensor<'_>)| {
+            let stride = Runs::of(tensor.dtype, tensor.shape[1]).stride;
+            GpuPacked { words, dtype: tensor.dtype, stride }
+        };
+        arrays.into_iter().zip(tensors).map(packed).collect()
     }
 }
 
-/// A matrix as words, and how many elements there are from one row to the next.
-fn words(tensor: &Tensor<'_>) -> (Vec<u32>, usize) {
-    let (rows, cols) = (tensor.shape[0], tensor.shape[1]);
-    let (bytes, stride) = match tensor.dtype {
-        Dtype::F16 | Dtype::BF16 => {
-            // Kernels read four columns at a time, and rows of these may have any width.
-            let stride = cols.next_multiple_of(4);
-            (padded(&tensor.bytes, 2 * cols, 2 * cols, 2 * stride), stride)
+/// A matrix as words.
+fn words_of(tensor: &Tensor<'_>) -> Vec<u32> {
+    let (dtype, rows, cols) = (tensor.dtype, tensor.shape[0], tensor.shape[1]);
+    let Runs { len, gap, padded_len, .. } = Runs::of(dtype, cols);
+    let bytes = padded(&tensor.bytes, len, gap, padded_len);
+    debug_assert_eq!(bytes.len(), 4 * words(dtype, rows, cols), "{dtype:?}: {rows} rows of {cols}");
+    bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect()
+}
+
+/// Words that a matrix takes, padding included.
+pub(super) fn words(dtype: Dtype, rows: usize, cols: usize) -> usize {
+    let Runs { len, padded_len, .. } = Runs::of(dtype, cols);
+    let bytes = rows * cols / dtype.block_len() * dtype.block_bytes();
+    bytes / len * padded_len / 4
+}
+
+/// How the bytes of a matrix become whole words.
+struct Runs {
+    /// Bytes that are filled up together: a block, or a row where a block is an element.
+    len: usize,
+    /// Where in them the filling goes.
+    gap: usize,
+    padded_len: usize,
+    /// Elements from one row to the next.
+    stride: usize,
+}
+
+impl Runs {
+    fn of(dtype: Dtype, cols: usize) -> Self {
+        match dtype {
+            Dtype::F16 | Dtype::BF16 => {
+                // Kernels read four columns at a time, and rows of these may have any width.
+                let stride = cols.next_multiple_of(4);
+                Runs { len: 2 * cols, gap: 2 * cols, padded_len: 2 * stride, stride }
+            }
+            dtype => {
+                let len = dtype.block_bytes();
+                Runs { len, gap: gap(dtype), padded_len: len.next_multiple_of(4), stride: cols }
+            }
         }
-        dtype => {
-            let len = dtype.block_bytes();
-            (padded(&tensor.bytes, len, gap(dtype), len.next_multiple_of(4)), cols)
-        }
-    };
-    debug_assert!(bytes.len().is_multiple_of(4 * rows), "{:?}: {rows} rows of whole words", tensor.dtype);
-    (bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect(), stride)
+    }
 }
 
 /// Where in a block the bytes go that fill its last word: behind the scale where that comes first, so that all after

@@ -9,7 +9,7 @@ use super::{Budget, Meter};
 use crate::backend::{AdamW, Backend, Heads, Parameter, Segment};
 use crate::error::Result;
 use crate::matrix::Matrix;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 
 /// Bytes that a pool takes for `len` numbers: rounded up by an eighth at most, so that batches of nearly one shape share
 /// storage.
@@ -91,6 +91,11 @@ impl Backend for Sizes {
         Budget::default()
     }
 
+    fn trim(&self) {
+        let free = std::mem::take(&mut *self.pool.free.lock().unwrap_or_else(PoisonError::into_inner));
+        self.pool.meter.give(free.into_iter().map(|(bytes, count)| bytes * count as u64).sum());
+    }
+
     fn buffer(&self, len: usize) -> Size {
         self.take(len)
     }
@@ -107,8 +112,8 @@ impl Backend for Sizes {
         buffer.len
     }
 
-    fn packed_bytes(&self, packed: &Size) -> u64 {
-        4 * packed.len as u64
+    fn matrix_bytes(&self, _: Dtype, rows: usize, cols: usize) -> u64 {
+        pooled_bytes(rows * cols)
     }
 
     fn duplicate(&self, source: &Size) -> Size {

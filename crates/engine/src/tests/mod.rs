@@ -38,7 +38,8 @@ macro_rules! on_each_backend {
 macro_rules! on_small_bindings {
     ($bytes:expr; $($check:ident),+ $(,)?) => {
         #[cfg(feature = "gpu")]
-        mod small_bindings {
+        // By its name `cargo xtask gpu-test` finds it.
+        mod gpu_small_bindings {
             use $crate::gpu::testing::Limited;
 
             static DEVICE: Limited = Limited::new($bytes);

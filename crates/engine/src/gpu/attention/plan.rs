@@ -12,14 +12,14 @@ use crate::backend::Segment;
 pub(super) const TILE: usize = 16;
 
 /// Tiles on the device.
-#[derive(Debug)]
-pub(super) struct List {
-    pub(super) tiles: GpuIndices,
-    pub(super) count: usize,
+#[derive(Debug, Clone)]
+pub(in super::super) struct List {
+    pub(in super::super) tiles: GpuIndices,
+    pub(in super::super) count: usize,
 }
 
 impl List {
-    fn new<T: Pod>(device: &Device, tiles: &[T]) -> Self {
+    pub(in super::super) fn new<T: Pod>(device: &Device, tiles: &[T]) -> Self {
         List { tiles: device.indices(bytemuck::cast_slice(tiles)), count: tiles.len() }
     }
 }
@@ -28,13 +28,13 @@ impl List {
 /// then its own.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
-struct QueryTile {
-    query_start: u32,
-    len: u32,
-    prefix_start: u32,
-    prefix_len: u32,
-    own_start: u32,
-    visible: u32,
+pub(in super::super) struct QueryTile {
+    pub(in super::super) query_start: u32,
+    pub(in super::super) len: u32,
+    pub(in super::super) prefix_start: u32,
+    pub(in super::super) prefix_len: u32,
+    pub(in super::super) own_start: u32,
+    pub(in super::super) visible: u32,
 }
 
 impl QueryTile {

@@ -5,6 +5,7 @@ mod matmul;
 mod rms_norm;
 mod rope;
 mod split;
+mod trim;
 
 use crate::Cpu;
 use crate::gpu::testing::gpu;

@@ -1,14 +1,20 @@
 //! Arrays of several bindings against the CPU, where the property tests' own shapes are too small or too wide to split.
 
+use std::collections::BTreeMap;
+
+use cream_core::Sampling;
 use pollster::block_on;
 
 use super::attention::{Inputs, backward, forward};
 use super::{Outputs, assert_twins};
 use crate::gpu::testing::Limited;
-use crate::tests::models::groups;
-use crate::tests::random::rounds;
+use crate::tests::models::{checkpoint, config, groups};
+use crate::tests::random::{Random, rounds};
 use crate::tests::{read, unwritten};
-use crate::{Backend, Batch, Error, Group, Heads, Matrix, Segment};
+use crate::{
+    Backend, Batch, Checkpoint, Cpu, Dtype, Error, GenerateOptions, Generated, Group, Heads, Llama, LlamaConfig,
+    Matrix, Request, Segment,
+};
 
 static SMALL: Limited = Limited::new(64 << 10);
 
@@ -28,23 +34,66 @@ fn attention_of_a_long_batch() {
     }
 }
 
-/// Slots of a cache of several bindings, each near its prompt.
+/// Slots of a cache of several bindings, as many as one binding of what is joined holds and more; prompts lie far from
+/// what follows them, and both may lie across the end of a binding.
 #[test]
 fn attention_over_a_large_cache() {
     let Some(gpu) = SMALL.get() else { return };
     for mut random in rounds() {
-        let segment = |(query_start, at): (u32, u32)| Segment {
+        // 512 rows a binding: prompts in the first two, own rows in the other six.
+        let segment = |query_start: u32, random: &mut Random| Segment {
             query_start,
             query_len: 1,
-            prefix_start: 300 * at,
-            prefix_len: 1 + random.below(99) as u32,
-            own_start: 300 * at + 100,
-            own_past: random.below(199) as u32,
+            prefix_start: random.pick(&[0, 400, 500, 511, 512]),
+            prefix_len: random.pick(&[0, 1, 99, 511]),
+            own_start: random.pick(&[1024, 1400, 1535, 1536, 2000, 3599]),
+            own_past: random.pick(&[0, 1, 300, 495]),
         };
-        let segments = (0..).zip([0, 1, 2, 6, 7, 11]).map(segment).collect();
-        let inputs = Inputs::new(&mut random, segments, 3600, (4, 2, 16));
+        let segments = (0..70).map(|query| segment(query, &mut random)).collect();
+        let inputs = Inputs::new(&mut random, segments, 4095, (4, 2, 16));
         assert_twins!(&gpu, forward(&inputs), "decode");
     }
+}
+
+/// Tokens with a cache of several bindings are the CPU's.
+#[test]
+fn generation_with_a_large_cache() {
+    let Some(gpu) = SMALL.get() else { return };
+    for mut random in rounds().take(2) {
+        let config = LlamaConfig { max_position_embeddings: 1024, ..config() };
+        let checkpoint = checkpoint(&mut random, &config, Dtype::F32);
+        let request = |i: usize, random: &mut Random| Request {
+            id: i.to_string(),
+            prompt: {
+                let len = random.pick(&[1, 2, 150]);
+                random.ids(len, config.vocab_size)
+            },
+            completions: 3,
+        };
+        let requests: Vec<Request> = (0..4).map(|i| request(i, &mut random)).collect();
+        let sampling = Sampling { temperature: 1.0, top_k: 20, ..Sampling::default() };
+        let options = GenerateOptions { max_new_tokens: 60, sampling, seed: 3, stop_tokens: vec![], slots: 8 };
+        let rows = 4 * requests.iter().map(|request| request.prompt.len()).max().unwrap() + 8 * 60;
+        let bytes = 4 * rows * config.num_key_value_heads * config.head_dim;
+        assert!(bytes > 64 << 10, "{bytes} bytes are one binding");
+        let expected = generated(&Cpu::new(), &checkpoint, &requests, &options);
+        for (name, tokens) in generated(&gpu, &checkpoint, &requests, &options) {
+            assert_eq!(tokens, expected[&name], "request and completion {name:?}");
+        }
+    }
+}
+
+fn generated<B: Backend>(
+    backend: &B,
+    checkpoint: &Checkpoint<'_>,
+    requests: &[Request],
+    options: &GenerateOptions,
+) -> BTreeMap<(usize, usize), Vec<u32>> {
+    let model = Llama::new(backend.clone(), checkpoint, false).unwrap();
+    let mut made = BTreeMap::new();
+    let finished = |one: Generated| drop(made.insert((one.request, one.completion), one.tokens));
+    block_on(model.generate(None, requests, options, finished)).unwrap();
+    made
 }
 
 fn looked_up<B: Backend>(backend: &B, table: &[f32], width: usize, ids: &[u32]) -> Outputs {
@@ -116,15 +165,15 @@ fn gradient_of_a_large_weight() {
     }
 }
 
-/// One query that sees keys of more than a binding.
+/// A tile of two queries that see keys of more than a binding.
 #[test]
 fn what_cannot_be_split_says_how_large_it_is() {
     // Of its own, since it fails for good.
     let Some(gpu) = Limited::new(64 << 10).get() else { return };
     let heads = Heads { query: 1, key_value: 1, dim: 64 };
-    let segments = [Segment { query_len: 1, own_past: 299, ..Segment::default() }];
-    let [q, k, v] = [1, 300, 300].map(|rows| gpu.zeros(64 * rows));
-    let (mut out, mut lse) = (gpu.zeros(64), gpu.zeros(1));
+    let segments = [Segment { query_len: 2, own_past: 298, ..Segment::default() }];
+    let [q, k, v] = [2, 300, 300].map(|rows| gpu.zeros(64 * rows));
+    let (mut out, mut lse) = (gpu.zeros(128), gpu.zeros(2));
     gpu.attention(&q, &k, &v, &gpu.plan(&segments), heads, &mut out, &mut lse);
     let Err(Error::Device { problem, .. }) = block_on(gpu.read(&out)) else { panic!("an error of the device") };
     assert!(problem.contains("76800 bytes") && problem.contains("65536"), "{problem}");
