@@ -26,6 +26,7 @@ mod swiglu;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 mod token_logps;
 #[cfg(test)]
 mod validation;
@@ -135,6 +136,10 @@ impl Backend for Gpu {
 
     async fn read_indices(&self, indices: &GpuIndices) -> Result<Vec<u32>> {
         self.0.read(indices).await
+    }
+
+    async fn device_seconds(&self, work: impl FnOnce()) -> Result<Option<f64>> {
+        self.0.seconds(work).await
     }
 
     fn embed(&self, table: &Matrix<Self>, ids: &GpuIndices, out: &mut GpuBuffer) {
