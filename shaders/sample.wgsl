@@ -67,7 +67,7 @@ var<private> seen_start: u32;
 // With the penalty of repetition: `penalise` of crates/core/src/sampling.rs.
 fn logit(start: u32, i: u32) -> f32 {
     let plain = logits[start + i];
-    if penalised != 0u && (seen[seen_start + i / 32u] >> (i % 32u) & 1u) == 1u {
+    if penalised != 0u && ((seen[seen_start + i / 32u] >> (i % 32u)) & 1u) == 1u {
         return plain * select(parameters.reciprocal, parameters.penalty, plain < 0.0);
     }
     return plain;

@@ -1,6 +1,7 @@
 //! `cream bench`: what is measured and how it is told; [`stages`] has the work itself.
 
 mod flops;
+mod kernels;
 mod matmul;
 mod stages;
 
@@ -14,13 +15,14 @@ use cream::engine::{Backend, Dtype, Linear, Llama, LlamaConfig};
 use serde::Serialize;
 
 use crate::args::{Global, Storage};
-use crate::device::Job;
+use crate::device::{Device, Job};
 use crate::files::say;
 use crate::model::ModelFiles;
 
 /// Measure this machine on a method's stages
 ///
-/// matmul: the device's own product on the model's shapes. decode: 128 prompt tokens, 64 new ones, batch 1, 16 and 64, the
+/// matmul: the device's own product on the model's shapes. kernels: each kernel alone, many times in a row, by the
+/// device's own clock where it has one, beside what docs/kernels.md predicts for an H100. decode: 128 prompt tokens, 64 new ones, batch 1, 16 and 64, the
 /// prompts' time included. score: log-probs of all tokens of 8 sequences of 512. train_full, train_lora: one optimiser
 /// step on 8 pairs of 64 + 192 tokens. iteration: sampling, scoring under three models, training.
 ///
@@ -28,8 +30,9 @@ use crate::model::ModelFiles;
 /// after 2 to warm up (--quick: 1 after 1, smaller shapes); of matmul the fastest of many, of the iteration one. "tokens" counts a prompt once for each of its completions, as
 /// programs that compute it so often do; here it is computed once. "gflops" counts the products that a stage cannot do
 /// without, on the tokens it does compute, and nothing twice; "efficiency" divides it by the best rate of matmul.
-/// "peak_mib" is the process's peak of resident memory since the stage began (Linux), what earlier stages freed and the
-/// allocator kept included, a GPU's own memory not: name one stage for its own.
+/// "peak_mib" on the CPU is the process's peak of resident memory since the stage began (Linux), what earlier stages freed
+/// and the allocator kept included; on a GPU the most that its buffers have held, those that earlier stages left for reuse
+/// included. Name one stage for its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -50,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Storage::Bf16, conflicts_with = "model")]
     storage: Storage,
     /// Stages to run, comma-separated
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Stage::value_variants().to_vec())]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Stage::of_the_method())]
     stages: Vec<Stage>,
     /// Prompts of the iteration
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_1())]
@@ -78,11 +81,19 @@ fn at_least_1() -> clap::builder::RangedI64ValueParser<u32> {
 #[value(rename_all = "snake_case")]
 enum Stage {
     Matmul,
+    Kernels,
     Decode,
     Score,
     TrainFull,
     TrainLora,
     Iteration,
+}
+
+impl Stage {
+    /// All but the kernels, which are for those who write them.
+    fn of_the_method() -> Vec<Stage> {
+        Stage::value_variants().iter().copied().filter(|&stage| stage != Stage::Kernels).collect()
+    }
 }
 
 /// One line of output; the keys are those of the scripts in crates/xtask/peers.
@@ -123,6 +134,10 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     total_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     peak_mib: Option<f64>,
 }
 
@@ -142,6 +157,7 @@ struct Bench<B> {
     args: Args,
     /// As `--device` names it.
     device: String,
+    on_cpu: bool,
     backend: B,
     files: Option<ModelFiles>,
     config: LlamaConfig,
@@ -166,8 +182,8 @@ impl Job for Args {
             None => (smollm2_135m(), weights(&smollm2_135m(), |_| self.storage.into())),
         };
         let dtype = format!("{:?}", weights[0].2).to_lowercase();
-        let device = global.device.to_string();
-        let mut bench = Bench { args: self, device, backend, files, config, weights, dtype, gflops: None };
+        let (device, on_cpu) = (global.device.to_string(), global.device == Device::Cpu);
+        let mut bench = Bench { args: self, device, on_cpu, backend, files, config, weights, dtype, gflops: None };
         // In the order of the list, whatever the order of the flags: the ratios need matmul first.
         for &stage in Stage::value_variants() {
             if bench.args.stages.contains(&stage) {
@@ -195,6 +211,7 @@ impl<B: Backend> Bench<B> {
     fn stage(&mut self, stage: Stage) -> Result<()> {
         match stage {
             Stage::Matmul => self.matmul(),
+            Stage::Kernels => self.kernels(),
             Stage::Decode => self.decode(),
             Stage::Score => self.score(),
             Stage::TrainFull => self.train(stage, None),
@@ -212,6 +229,11 @@ impl<B: Backend> Bench<B> {
                 Llama::random(self.backend.clone(), self.config.clone(), dtype, 0)?
             }
         })
+    }
+
+    /// See the help.
+    fn peak_mib(&self) -> Option<f64> {
+        if self.on_cpu { peak_of_process() } else { Some(self.backend.meter().peak() as f64 / f64::from(1 << 20)) }
     }
 
     fn tell(&self, stage: Stage, row: &Row) -> Result<()> {
@@ -272,8 +294,8 @@ fn smollm2_135m() -> LlamaConfig {
     }
 }
 
-/// Peak of resident memory since it was last reset, in MiB, where the system tells.
-fn peak_mib() -> Option<f64> {
+/// Peak of the process's resident memory since it was last reset, in MiB, where the system tells.
+fn peak_of_process() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -10,5 +10,5 @@ fn weight_at(row: u32, column: u32, stride: u32) -> vec4<f32> {
     let at = element % 32u;
     let dm = unpack2x16float(weight[block]);
     let q = weight[block + 1u + at % 16u / 4u] >> (at / 16u * 4u);
-    return dm.x * vec4<f32>(vec4(q) >> vec4(0u, 8u, 16u, 24u) & vec4(15u)) + dm.y;
+    return dm.x * vec4<f32>((vec4(q) >> vec4(0u, 8u, 16u, 24u)) & vec4(15u)) + dm.y;
 }

@@ -10,5 +10,5 @@ fn weight_at(row: u32, column: u32, stride: u32) -> vec4<f32> {
     let run = element % 256u / 32u;
     let scale = scale_and_minimum(block, run);
     let q = weight[block + 4u + run / 2u * 8u + element % 32u / 4u] >> (run % 2u * 4u);
-    return scale.x * vec4<f32>(vec4(q) >> vec4(0u, 8u, 16u, 24u) & vec4(15u)) - scale.y;
+    return scale.x * vec4<f32>((vec4(q) >> vec4(0u, 8u, 16u, 24u)) & vec4(15u)) - scale.y;
 }

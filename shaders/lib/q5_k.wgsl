@@ -11,7 +11,7 @@ fn weight_at(row: u32, column: u32, stride: u32) -> vec4<f32> {
     let word = element % 32u / 4u;
     let scale = scale_and_minimum(block, run);
     let bytes = vec4(0u, 8u, 16u, 24u);
-    let low = vec4(weight[block + 12u + run / 2u * 8u + word] >> (run % 2u * 4u)) >> bytes & vec4(15u);
-    let high = vec4(weight[block + 4u + word] >> run) >> bytes & vec4(1u);
-    return scale.x * vec4<f32>(low | high << vec4(4u)) - scale.y;
+    let low = (vec4(weight[block + 12u + run / 2u * 8u + word] >> (run % 2u * 4u)) >> bytes) & vec4(15u);
+    let high = (vec4(weight[block + 4u + word] >> run) >> bytes) & vec4(1u);
+    return scale.x * vec4<f32>(low | (high << vec4(4u))) - scale.y;
 }

@@ -15,7 +15,7 @@ fn weight_at(row: u32, column: u32, stride: u32) -> vec4<f32> {
     let s = bitcast<i32>(weight[block + 48u + run / 4u] << (24u - run % 4u * 8u)) >> 24u;
     let scale = unpack2x16float(weight[block + 52u]).x * f32(s);
     let bytes = vec4(0u, 8u, 16u, 24u);
-    let low = vec4(weight[block + half * 16u + part % 2u * 8u + word] >> (part / 2u * 4u)) >> bytes & vec4(15u);
-    let high = vec4(weight[block + 32u + half * 8u + word] >> (part * 2u)) >> bytes & vec4(3u);
-    return scale * (vec4<f32>(low | high << vec4(4u)) - 32.0);
+    let low = (vec4(weight[block + half * 16u + part % 2u * 8u + word] >> (part / 2u * 4u)) >> bytes) & vec4(15u);
+    let high = (vec4(weight[block + 32u + half * 8u + word] >> (part * 2u)) >> bytes) & vec4(3u);
+    return scale * (vec4<f32>(low | (high << vec4(4u))) - 32.0);
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use cream::engine::{Backend, Matrix, Tensor};
+use cream::engine::{Backend, Dtype, Matrix, Tensor};
 use pollster::block_on;
 
 use super::{Bench, Row, Stage};
@@ -16,11 +16,8 @@ impl<B: Backend> Bench<B> {
         let mut best = 0.0_f64;
         let rows = super::stages::score_shape(self.args.quick).iter().product();
         for &(name, shape, dtype) in &self.weights {
-            // Speed does not depend on the numbers.
-            let bytes = dtype.row_bytes(shape[1]).context("rows of whole blocks")? * shape[0];
-            let tensor = Tensor { dtype, shape: shape.to_vec(), bytes: vec![0; bytes].into() };
             let rows = if name == "head" { HEAD_ROWS.min(rows) } else { rows };
-            let row = self.product(name, &Matrix::stored(&self.backend, &tensor), rows)?;
+            let row = self.product_of(name, &self.weight(shape, dtype)?, rows)?;
             best = best.max(row.gflops.unwrap_or(0.0));
             self.tell(Stage::Matmul, &row)?;
         }
@@ -28,7 +25,11 @@ impl<B: Backend> Bench<B> {
         self.tell(Stage::Matmul, &Row { shape: Some("best"), gflops: Some(best), ..Row::default() })
     }
 
-    fn product(&self, shape: &'static str, weight: &Matrix<B>, rows: usize) -> Result<Row> {
+    pub(super) fn weight(&self, shape: [usize; 2], dtype: Dtype) -> Result<Matrix<B>> {
+        Ok(Matrix::stored(&self.backend, &tensor(shape, dtype)?))
+    }
+
+    fn product_of(&self, shape: &'static str, weight: &Matrix<B>, rows: usize) -> Result<Row> {
         let x = self.backend.upload(&vec![0.5; rows * weight.cols()]);
         let mut out = self.backend.buffer(rows * weight.rows());
         let seconds = fastest(|| {
@@ -46,6 +47,13 @@ impl<B: Backend> Bench<B> {
             ..Row::default()
         })
     }
+}
+
+/// A weight of finite numbers: a GPU is faster on zeros, which cost it less power.
+pub(super) fn tensor(shape: [usize; 2], dtype: Dtype) -> Result<Tensor<'static>> {
+    let bytes = dtype.row_bytes(shape[1]).context("rows of whole blocks")? * shape[0];
+    let bytes: Vec<u8> = (0..bytes).map(|i| (i % 61) as u8).collect();
+    Ok(Tensor { dtype, shape: shape.to_vec(), bytes: bytes.into() })
 }
 
 /// Seconds of the fastest call among those of a third of a second, and among five.

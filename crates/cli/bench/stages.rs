@@ -7,7 +7,7 @@ use cream::core::{Loss, PairLogps, Sampling};
 use cream::engine::{AdamW, Adapter, Backend, Batch, GenerateOptions, Group, Llama, LoraConfig, Request, Trainer};
 use pollster::block_on;
 
-use super::{Bench, Row, Stage, flops, peak_mib, reset_peak};
+use super::{Bench, Row, Stage, flops, reset_peak};
 
 /// Rank of the adapter.
 pub(super) const RANK: usize = 16;
@@ -46,7 +46,7 @@ impl<B: Backend> Bench<B> {
                     batch: Some(batch),
                     ms_per_step: Some(seconds / steps as f64 * 1e3),
                     tokens_per_s: Some((batch * steps) as f64 / seconds),
-                    peak_mib: peak_mib(),
+                    peak_mib: self.peak_mib(),
                     ..Row::default()
                 },
             )?;
@@ -127,7 +127,7 @@ impl<B: Backend> Bench<B> {
                 score_s: Some((scored - sampled).as_secs_f64()),
                 train_s: Some((end - scored).as_secs_f64()),
                 total_s: Some((end - start).as_secs_f64()),
-                peak_mib: peak_mib(),
+                peak_mib: self.peak_mib(),
                 ..Row::default()
             },
         )
@@ -141,7 +141,7 @@ impl<B: Backend> Bench<B> {
             tokens_per_s: Some(tokens as f64 / seconds),
             gflops: Some(gflops),
             efficiency: self.gflops.map(|best| gflops / best),
-            peak_mib: peak_mib(),
+            peak_mib: self.peak_mib(),
             ..row
         }
     }

@@ -173,6 +173,14 @@ pub trait Backend: Clone + std::fmt::Debug {
     fn read(&self, buffer: &Self::Buffer) -> impl Future<Output = Result<Vec<f32>>>;
     /// Waits for the device and copies indices back, all at once.
     fn read_indices(&self, indices: &[&Self::Indices]) -> impl Future<Output = Result<Vec<Vec<u32>>>>;
+    /// Does `work`, waits for the device, and tells the seconds between by the device's own clock, where it has one.
+    fn device_seconds(&self, work: impl FnOnce()) -> impl Future<Output = Result<Option<f64>>> {
+        async {
+            work();
+            self.read(&self.zeros(1)).await?;
+            Ok(None)
+        }
+    }
 
     /// `out[t] = table[ids[t]]`: table `[V, D]`, out `[T, D]`. Also gathers rows of activations.
     fn embed(&self, table: &Matrix<Self>, ids: &Self::Indices, out: &mut Self::Buffer);

@@ -34,7 +34,7 @@ impl<B: Backend> Matrix<B> {
     }
 
     /// The same of all that take one input, which a device may lay behind each other; in f32 where they are `trainable`.
-    pub(crate) fn all_stored(backend: &B, tensors: &[&Tensor<'_>], trainable: bool) -> Vec<Self> {
+    pub fn all_stored(backend: &B, tensors: &[&Tensor<'_>], trainable: bool) -> Vec<Self> {
         let is_dense = |tensor: &&Tensor<'_>| trainable || tensor.dtype == Dtype::F32;
         let dense = tensors.iter().filter(|tensor| is_dense(tensor)).count();
         let data: Vec<MatrixData<B>> = if dense == 0 {

@@ -5,47 +5,12 @@ use std::ffi::OsString;
 use std::process::Command;
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use crate::rows::{Row, rows};
 
 /// Size of the iteration: small enough for torch on a few cores.
 const ITERATION: [&str; 6] = ["--prompts", "16", "--completions", "5", "--new-tokens", "64"];
-
-/// One JSON object of a bench, flat.
-struct Row(String);
-
-impl Row {
-    fn text(&self, key: &str) -> Option<&str> {
-        let (_, rest) = self.0.split_once(&format!("\"{key}\":"))?;
-        Some(rest.split([',', '}']).next()?.trim().trim_matches('"'))
-    }
-
-    fn number(&self, key: &str) -> Option<f64> {
-        self.text(key)?.parse().ok()
-    }
-
-    /// What makes two programs' rows comparable.
-    fn title(&self) -> Option<String> {
-        let stage = self.text("stage")?;
-        Some(match (stage, self.text("batch")) {
-            ("decode", Some(batch)) => format!("decode, batch {batch}"),
-            _ => stage.to_owned(),
-        })
-    }
-
-    /// Tokens a second; an iteration's rate is the inverse of its seconds.
-    fn rate(&self) -> Option<f64> {
-        self.number("tokens_per_s").or_else(|| Some(1.0 / self.number("total_s")?))
-    }
-
-    fn shown(&self) -> String {
-        match (self.number("total_s"), self.number("tokens_per_s")) {
-            (Some(seconds), _) => format!("{seconds:.1} s"),
-            (_, Some(rate)) if rate < 100.0 => format!("{rate:.1}"),
-            (_, Some(rate)) => format!("{rate:.0}"),
-            _ => String::new(),
-        }
-    }
-}
 
 pub(crate) fn run(quick: bool) -> Result<()> {
     let python = env::var_os("CREAM_PYTHON");
@@ -89,18 +54,6 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         println!("CREAM_PYTHON is not set: nothing to compare with.");
     }
     Ok(())
-}
-
-/// Runs a bench; its lines are shown as they are and kept.
-fn rows(command: &mut Command) -> Result<Vec<Row>> {
-    eprintln!("== {}", crate::words(command));
-    let output = command.stderr(std::process::Stdio::inherit()).output()?;
-    let text = String::from_utf8(output.stdout).context("a bench printed what is not UTF-8")?;
-    eprint!("{text}");
-    if !output.status.success() {
-        bail!("{} ended with {}", crate::words(command), output.status);
-    }
-    Ok(text.lines().filter(|line| line.starts_with('{')).map(|line| Row(line.to_owned())).collect())
 }
 
 fn table(what: &str, ours: &[Row], them: &str, theirs: &[Row]) {

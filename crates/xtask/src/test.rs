@@ -29,6 +29,7 @@ pub(crate) fn run() -> Result<()> {
     have("tests on SmolLM2", crate::model::path().map(drop))?;
     have("tests on a GPU or a software one", vulkan())?;
     have("tests in a browser", browser())?;
+    have("SPIR-V by its validator", spirv_val())?;
 
     step(&["fmt", "--all", "--check"], &[])?;
     step(&["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
@@ -84,6 +85,17 @@ fn vulkan() -> Result<()> {
         bail!("no Vulkan driver (apt-get install mesa-vulkan-drivers has one in software)");
     }
     install(&["libvulkan1", "mesa-vulkan-drivers"])
+}
+
+/// A validator of SPIR-V, which CI installs.
+fn spirv_val() -> Result<()> {
+    if Command::new("spirv-val").arg("--version").output().is_ok() {
+        return Ok(());
+    }
+    if env::var_os("CI").is_none() {
+        bail!("no spirv-val (apt-get install spirv-tools)");
+    }
+    install(&["spirv-tools"])
 }
 
 /// Installs Debian's packages.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Gpu;
 use super::dispatch::Device;
-use super::experimental::experimental_features;
 use super::forms::Forms;
+use super::timestamps;
+use super::trust::experimental_features;
 use crate::error::{Error, Result};
 use crate::memory::Budget;
 
@@ -83,7 +84,7 @@ impl Gpu {
         let (info, adapter) = sorted().await.into_iter().nth(index).ok_or_else(|| failed("no such adapter".into()))?;
         let forms = choose(Forms::of(&adapter));
         let mut descriptor = wgpu::DeviceDescriptor {
-            required_features: forms.features(),
+            required_features: forms.features() | timestamps::features(adapter.features()),
             required_limits: limits(adapter.limits()),
             ..Default::default()
         };

@@ -10,6 +10,7 @@ use super::buffer::{ALIGNMENT, Array, Binding, GpuBuffer, GpuIndices, Pool};
 use super::forms::Forms;
 use super::recording::{CAPACITY, PARAMETER_STRIDE, Recording};
 use super::shaders::Shader;
+use super::trust;
 use crate::error::{Error, Result};
 use crate::memory::Meter;
 
@@ -34,7 +35,7 @@ pub(super) struct Device {
     pub(super) name: String,
     pub(super) forms: Forms,
     pub(super) device: wgpu::Device,
-    queue: wgpu::Queue,
+    pub(super) queue: wgpu::Queue,
     /// Most bytes of a buffer.
     buffer_bytes: u64,
     /// Where the driver tells.
@@ -188,15 +189,20 @@ impl Device {
     /// Fills with zeros.
     pub(super) fn clear(&self, buffer: &GpuBuffer) {
         let Binding { buffer, offset, bytes } = buffer.storage();
-        lock(&self.recording).encoder(&self.device).clear_buffer(buffer, offset, Some(bytes));
+        self.record(|encoder| encoder.clear_buffer(buffer, offset, Some(bytes)));
     }
 
     /// Copies all of `from` to the start of `to`.
     pub(super) fn copy<T>(&self, from: &Array<T>, to: &Array<T>) {
         let (from, to) = (from.storage(), to.storage());
-        let mut recording = lock(&self.recording);
-        let encoder = recording.encoder(&self.device);
-        encoder.copy_buffer_to_buffer(from.buffer, from.offset, to.buffer, to.offset, from.bytes);
+        self.record(|encoder| {
+            encoder.copy_buffer_to_buffer(from.buffer, from.offset, to.buffer, to.offset, from.bytes)
+        });
+    }
+
+    /// Records what is no kernel.
+    pub(super) fn record(&self, what: impl FnOnce(&mut wgpu::CommandEncoder)) {
+        what(lock(&self.recording).encoder(&self.device));
     }
 
     /// Records one kernel: `bindings` in the order of the shader's, then its parameters as the last one.
@@ -237,10 +243,7 @@ impl Device {
         let device = &self.device;
         let layout =
             device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.shader.name()),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
+        let module = trust::shader_module(device, kernel.shader.name(), source);
         let constants: Vec<(&str, f64)> = kernel.constants.iter().map(|&(n, v)| (n, f64::from(v))).collect();
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,

@@ -10,7 +10,6 @@ mod attention_decode;
 mod buffer;
 mod dispatch;
 mod embed;
-mod experimental;
 mod forms;
 mod fused;
 mod heap;
@@ -29,7 +28,9 @@ mod swiglu;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 mod token_logps;
+mod trust;
 #[cfg(test)]
 mod validation;
 mod weight;
@@ -146,6 +147,10 @@ impl Backend for Gpu {
 
     async fn read_indices(&self, indices: &[&GpuIndices]) -> Result<Vec<Vec<u32>>> {
         self.0.read_all(indices).await
+    }
+
+    async fn device_seconds(&self, work: impl FnOnce()) -> Result<Option<f64>> {
+        self.0.seconds(work).await
     }
 
     fn embed(&self, table: &Matrix<Self>, ids: &GpuIndices, out: &mut GpuBuffer) {

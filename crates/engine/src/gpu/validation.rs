@@ -1,103 +1,84 @@
 //! Every shader in every form, compiled for Vulkan, Metal and DX12 without any of them, and held to the portable floor.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod chromium;
+mod sources;
+mod spirv;
 
-use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::back::pipeline_constants::process_overrides;
+use naga::back::{hlsl, msl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage};
+use naga::{AddressSpace, Expression, Module, ShaderStage};
+
+use sources::{Constants, Form, forms};
 
 /// What any adapter takes.
 const MOST_INVOCATIONS: u32 = 256;
 const MOST_WORKGROUP_BYTES: u32 = 16 << 10;
 const MOST_STORAGE_BINDINGS: usize = 8;
 
-/// The WGSL files of a folder by name, in order.
-fn files(folder: &Path) -> Vec<(String, String)> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "wgsl"));
-    paths.sort();
-    let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
-    paths.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+/// A form with the values of its constants, as naga understands it.
+struct Compiled {
+    /// Of the form, with the constants.
+    name: String,
+    module: Module,
+    info: ModuleInfo,
+    cooperative: bool,
 }
 
-/// The functions that a source has.
-fn functions(source: &str) -> impl Iterator<Item = &str> {
-    source.lines().filter_map(|line| line.strip_prefix("fn ")?.split('(').next())
-}
-
-/// Each shader as it is used.
-fn forms() -> Vec<(String, String)> {
-    let folder = Path::new("../../shaders");
-    let libraries = files(&folder.join("lib"));
-    files(folder).into_iter().flat_map(|(name, source)| complete(name, source, &libraries)).collect()
-}
-
-/// A source behind each library in turn that has a function it calls and does not have itself, until none is missing.
-fn complete(name: String, source: String, libraries: &[(String, String)]) -> Vec<(String, String)> {
-    let calls = |function: &str| {
-        let named = |at: usize| !source[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
-        source.match_indices(&format!("{function}(")).any(|(at, _)| named(at))
-    };
-    let missing = |function: &&str| calls(function) && functions(&source).all(|own| own != *function);
-    let Some(function) = libraries.iter().flat_map(|(_, library)| functions(library)).find(missing) else {
-        return vec![(name, source)];
-    };
-    let has = |library: &str| functions(library).any(|other| other == function);
-    let needed = libraries.iter().filter(|(_, library)| has(library));
-    let behind = |(library, text): &(String, String)| {
-        // Directives come first.
-        let all = if is_cooperative(&source) { [&source, text] } else { [text, &source] }.map(String::as_str);
-        complete(format!("{library} + {name}"), all.concat(), libraries)
-    };
-    needed.flat_map(behind).collect()
-}
-
-/// Whether it is for adapters with cooperative matrices only.
-fn is_cooperative(source: &str) -> bool {
-    source.lines().any(|line| line == "enable wgpu_cooperative_matrix;")
-}
-
-fn validate(name: &str, source: &str, module: &Module) -> ModuleInfo {
-    // f16 in memory only, which every target of wgpu but old OpenGL unpacks.
-    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    if is_cooperative(source) {
-        capabilities |= Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+impl Form {
+    /// With each choice of its constants.
+    fn compiled(&self) -> Vec<Compiled> {
+        let (name, source) = (&self.name, &self.source);
+        let parsed = naga::front::wgsl::parse_str(source)
+            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+        // f16 in memory only, which every target of wgpu but old OpenGL unpacks.
+        let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        if self.is_cooperative() {
+            capabilities |= Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+        }
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+        let info = validator.validate(&parsed).unwrap_or_else(|error| panic!("{name}: {:?}", error.into_inner()));
+        let with = |constants: Constants| {
+            let name = format!("{name} with {constants:?}");
+            let mut names: Vec<&str> = constants.iter().map(|(name, _)| *name).collect();
+            names.sort();
+            assert_eq!(names, chosen(&parsed), "{name}");
+            let values = constants.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
+            let (module, info) = process_overrides(&parsed, &info, Some((ShaderStage::Compute, "main")), &values)
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            let (module, info) = (module.into_owned(), info.into_owned());
+            Compiled { name, module, info, cooperative: self.is_cooperative() }
+        };
+        self.constants().into_iter().map(with).collect()
     }
-    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
-    validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
-    validator.validate(module).unwrap_or_else(|error| panic!("{name}: {:?}", error.into_inner()))
+}
+
+/// The constants that are for the engine to choose: those whose default is a number, not made of others.
+fn chosen(module: &Module) -> Vec<&str> {
+    let is_number = |init| matches!(module.global_expressions[init], Expression::Literal(_));
+    let chosen = module.overrides.iter().filter(|(_, constant)| constant.init.is_none_or(is_number));
+    let mut names: Vec<&str> = chosen.filter_map(|(_, constant)| constant.name.as_deref()).collect();
+    names.sort();
+    names
 }
 
 #[test]
 fn every_shader_compiles_for_every_target() {
     let forms = forms();
-    assert!(forms.iter().any(|(_, source)| !is_cooperative(source)), "no portable shaders");
-    assert!(forms.iter().any(|(_, source)| is_cooperative(source)), "no cooperative shaders");
-    for (name, source) in &forms {
-        let parsed = naga::front::wgsl::parse_str(source)
-            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
-        let info = validate(name, source, &parsed);
-        // Both sizes of tile.
-        let sides: &[Option<f64>] = if is_cooperative(source) { &[Some(64.0), Some(128.0)] } else { &[None] };
-        for side in sides {
-            let constants = side.map(|side| ("SIDE".to_owned(), side)).into_iter().collect();
-            let main = Some((ShaderStage::Compute, "main"));
-            let (module, info) = process_overrides(&parsed, &info, main, &constants)
-                .unwrap_or_else(|error| panic!("{name}: overrides need a default: {error}"));
-            assert_within_limits(name, &module, is_cooperative(source));
-            assert_translates(name, &module, &info, is_cooperative(source));
-        }
+    for cooperative in [false, true] {
+        assert!(forms.iter().any(|form| form.is_cooperative() == cooperative), "cooperative {cooperative}: none");
+    }
+    for compiled in forms.iter().flat_map(Form::compiled) {
+        assert_within_limits(&compiled);
+        assert_translates(&compiled);
     }
 }
 
-fn assert_translates(name: &str, module: &Module, info: &ModuleInfo, cooperative: bool) {
-    let words = spv::write_vec(module, info, &spv::Options::default(), None);
-    assert!(!words.unwrap().is_empty(), "{name}: SPIR-V");
-
+/// SPIR-V is in [`spirv`].
+fn assert_translates(Compiled { name, module, info, cooperative }: &Compiled) {
     // Simdgroup matrices came with version 2.3.
-    let lang_version = if cooperative { (2, 3) } else { msl::Options::default().lang_version };
+    let lang_version = if *cooperative { (2, 3) } else { msl::Options::default().lang_version };
     let options = msl::Options { fake_missing_bindings: true, lang_version, ..Default::default() };
     let (text, _) = msl::write_string(module, info, &options, &Default::default()).unwrap();
     assert!(text.contains("kernel void"), "{name}: MSL");
@@ -111,7 +92,7 @@ fn assert_translates(name: &str, module: &Module, info: &ModuleInfo, cooperative
     }
 }
 
-fn assert_within_limits(name: &str, module: &Module, cooperative: bool) {
+fn assert_within_limits(Compiled { name, module, cooperative, .. }: &Compiled) {
     let [entry] = &module.entry_points[..] else { panic!("{name}: one entry point, not {:?}", module.entry_points) };
     assert_eq!(entry.name, "main", "{name}");
     let invocations: u32 = entry.workgroup_size.iter().product();
@@ -122,7 +103,7 @@ fn assert_within_limits(name: &str, module: &Module, cooperative: bool) {
     let of = |wanted: fn(&AddressSpace) -> bool| module.global_variables.iter().filter(move |(_, v)| wanted(&v.space));
     let workgroup = of(|space| matches!(space, AddressSpace::WorkGroup));
     let bytes: u32 = workgroup.map(|(_, variable)| layouter[variable.ty].size).sum();
-    let most = if cooperative { super::forms::WORKGROUP_BYTES } else { MOST_WORKGROUP_BYTES };
+    let most = if *cooperative { super::forms::WORKGROUP_BYTES } else { MOST_WORKGROUP_BYTES };
     assert!(bytes <= most, "{name}: {bytes} bytes of workgroup memory");
     let bindings = of(|space| matches!(space, AddressSpace::Storage { .. })).count();
     assert!(bindings <= MOST_STORAGE_BINDINGS, "{name}: {bindings} storage bindings");
@@ -131,7 +112,7 @@ fn assert_within_limits(name: &str, module: &Module, cooperative: bool) {
 /// Bindings are laid out from the text, line by line.
 #[test]
 fn the_text_says_what_each_binding_is() {
-    for (name, source) in forms() {
+    for Form { name, source, .. } in forms() {
         let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut storage: Vec<_> = module
             .global_variables
