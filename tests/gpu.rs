@@ -40,11 +40,17 @@ fn assert_same_scores(left: &str, right: &str) {
 }
 
 #[test]
-fn a_bench_names_the_gpu() {
+fn a_bench_is_of_the_gpu() {
     let Some(gpu) = gpu() else { return };
     let model = tiny_model(&folder("gpu-bench"));
-    let line = done(&words!("bench --json --quick --model {model} --stages score --device {gpu}"));
-    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["device"], gpu);
+    let lines = done(&words!("bench --json --quick --model {model} --stages score,kernels --device {gpu}"));
+    let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows.iter().all(|row| row["device"] == gpu), "{lines}");
+    // Its buffers, not the process, which is larger by far.
+    let score = rows.iter().find(|row| row["stage"] == "score").unwrap();
+    assert!(score["peak_mib"].as_f64().unwrap() < 10.0, "{score}");
+    let kernels: Vec<&Value> = rows.iter().filter(|row| row["stage"] == "kernels").collect();
+    assert!(kernels.len() > 30 && kernels.iter().all(|row| row["us"].as_f64().unwrap() > 0.0), "{lines}");
 }
 
 #[test]
