@@ -16,6 +16,9 @@ fn turn(role: &str, content: &str) -> Value {
     json!({"role": role, "content": content})
 }
 
+/// Bytes of the headers of pages: with one of them wrong the parquet crate panics.
+const PANICS: [usize; 5] = [858, 935, 1085, 1195, 1278];
+
 #[test]
 fn parquet_of_the_hub_becomes_a_task() {
     let folder = folder("import-parquet");
@@ -37,7 +40,7 @@ fn parquet_of_the_hub_becomes_a_task() {
     fails(&["import", "--input", &text(&cut), "--output", &output], 1, &["cut.parquet"]);
     // A byte is wrong, all over the file: rows or one line, never a panic.
     let sound = fs::read(golden().join("questions.parquet")).unwrap();
-    for place in (4..sound.len()).step_by(sound.len() / 60) {
+    for place in (4..sound.len()).step_by(sound.len() / 60).chain(PANICS) {
         let damaged = folder.join("damaged.parquet");
         let mut bytes = sound.clone();
         bytes[place] ^= 0x55;
