@@ -70,6 +70,19 @@ fn validate(name: &str, source: &str, module: &Module) -> ModuleInfo {
     validator.validate(module).unwrap_or_else(|error| panic!("{name}: {:?}", error.into_inner()))
 }
 
+/// What a kernel's constants are set to: both sizes of a cooperative tile; heads of one number, and the widest of each
+/// layout.
+fn sizes(source: &str) -> Vec<Option<(&'static str, f64)>> {
+    let has = |constant: &str| source.contains(&format!("\noverride {constant}: u32"));
+    if has("SIDE") {
+        [64.0, 128.0].map(|side| Some(("SIDE", side))).into()
+    } else if has("E") {
+        [1.0, 64.0, 128.0].map(|width| Some(("E", width))).into()
+    } else {
+        vec![None]
+    }
+}
+
 #[test]
 fn every_shader_compiles_for_every_target() {
     let forms = forms();
@@ -79,10 +92,8 @@ fn every_shader_compiles_for_every_target() {
         let parsed = naga::front::wgsl::parse_str(source)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
         let info = validate(name, source, &parsed);
-        // Both sizes of tile.
-        let sides: &[Option<f64>] = if is_cooperative(source) { &[Some(64.0), Some(128.0)] } else { &[None] };
-        for side in sides {
-            let constants = side.map(|side| ("SIDE".to_owned(), side)).into_iter().collect();
+        for constants in sizes(source) {
+            let constants = constants.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             let main = Some((ShaderStage::Compute, "main"));
             let (module, info) = process_overrides(&parsed, &info, main, &constants)
                 .unwrap_or_else(|error| panic!("{name}: overrides need a default: {error}"));
