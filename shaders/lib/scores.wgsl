@@ -10,8 +10,8 @@ override FOURS: u32 = (E + 3u) / 4u;
 // Invocations that share four rows: 8, or 16 where heads are wider than 64.
 override LANES: u32 = (E + 63u) / 64u * 8u;
 override ROWS: u32 = 256u / LANES;
-// Rows of a tile, a multiple of ROWS.
-override TILE: u32 = 32u;
+// Rows of a tile, one or two times ROWS.
+const TILE = 32u;
 override COLUMNS: u32 = 4u * LANES;
 // Fours of a head that a product of rows takes at a time, at most 8.
 override DEPTH: u32 = 64u / LANES;
@@ -25,12 +25,6 @@ var<workgroup> left: array<vec4<f32>, LEFT_SIZE>;
 var<workgroup> right: array<vec4<f32>, 256>;
 // ROWS rows of COLUMNS numbers.
 var<workgroup> weights: array<vec4<f32>, 256>;
-
-// Four columns from e on, zeros where they are not of the head. Rows past the last are read as the last: what they
-// would hold is masked or not stored.
-fn kept(values: vec4<f32>, e: u32) -> vec4<f32> {
-    return select(vec4(0.0), values, vec4(e) + vec4(0u, 1u, 2u, 3u) < vec4(E));
-}
 
 // One more product of four numbers of a row and of four of each of four columns, given row by row.
 fn step(sums: vec4<f32>, x: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {

@@ -14,6 +14,8 @@ use plan::{List, TILE};
 
 /// The widest head that the kernels over tiles take.
 const WIDEST: usize = 128;
+/// The widest that the cooperative form takes, for which [`rows`] are a whole tile.
+const WIDEST_COOPERATIVE: usize = 64;
 
 /// Keys that take about as long as joining parts does: a context has one part less than of that size would fit in it.
 const KEYS_OF_A_JOIN: usize = 128;
@@ -48,7 +50,7 @@ fn run_on_tiles(
     if list.count == 0 {
         return;
     }
-    let constants = vec![("E", heads.dim as u32), ("TILE", TILE as u32)];
+    let constants = vec![("E", heads.dim as u32)];
     let [before, after] = [inputs, outputs].map(|buffers| buffers.iter().map(|buffer| buffer.storage()));
     let bindings: Vec<_> = before.chain([list.tiles.storage()]).chain(after).collect();
     let sizes = [list.count, heads.query, heads.key_value].into_iter().chain(more.iter().copied());
@@ -70,7 +72,10 @@ pub(super) fn forward(
     lse: &GpuBuffer,
 ) {
     let [texts, _] = of_width(heads);
-    let shader = shader!("attention", library!("scores", "queries"), texts);
+    let shader = match device.forms.fragments.filter(|_| heads.dim <= WIDEST_COOPERATIVE) {
+        Some(fragments) => shader!("attention_cooperative", fragments.blocks_library(), library!("queries"), texts),
+        None => shader!("attention", library!("scores", "queries"), texts),
+    };
     run_on_tiles(device, shader, heads, &[q, k, v], &plan.several, &[out, lse], &[]);
     decode(device, [q, k, v], plan, heads, out, lse);
 }

@@ -1,9 +1,12 @@
 use super::{Outputs, assert_twins, gpu};
 use crate::gpu::Gpu;
+use crate::gpu::forms::ENOUGH;
+use crate::gpu::testing::cooperative_gpu;
 use crate::tests::models::groups;
 use crate::tests::random::{Random, rounds};
-use crate::tests::{read, unwritten};
-use crate::{Backend, Batch, Group, Heads, Segment};
+use crate::tests::{assert_close, read, unwritten, widened};
+use crate::tolerances::COOPERATIVE;
+use crate::{Backend, Batch, Cpu, Group, Heads, Segment};
 
 /// (H, K, E): one head each way, grouped, of widths that four does not divide, and too wide for whole tiles.
 const HEADS: [(usize, usize, usize); 8] =
@@ -118,6 +121,23 @@ fn prompts_in_a_cache_like_the_cpu() {
         let segments = over_a_cache(&mut random, 300, &[1, 2, 16, 31, 33, 70]);
         let inputs = Inputs::new(&mut random, segments, 300, heads);
         assert_twins!(&gpu, forward(&inputs), &inputs.what());
+    }
+}
+
+/// Queries, keys, values and weights rounded to f16; heads too wide for that stay in f32.
+#[test]
+fn cooperative_forward_like_the_cpu() {
+    let Some(gpu) = cooperative_gpu(ENOUGH) else { return };
+    let check = |inputs: &Inputs| {
+        for ((name, got), (_, expected)) in forward(&gpu, inputs).iter().zip(forward(&Cpu::new(), inputs)) {
+            assert_close(got, &widened(&expected), COOPERATIVE, &format!("{name}, {}", inputs.what()));
+        }
+    };
+    for (heads, mut random) in HEADS.into_iter().zip(rounds().chain(rounds())) {
+        let batch = Batch::new(&groups(&mut random, 2), 2).unwrap();
+        check(&Inputs::new(&mut random, batch.segments.clone(), batch.rows(), heads));
+        let segments = over_a_cache(&mut random, 300, &[1, 2, 16, 31, 33, 70]);
+        check(&Inputs::new(&mut random, segments, 300, heads));
     }
 }
 
