@@ -1,6 +1,6 @@
-// Causal grouped-query attention, a workgroup per tile of queries and query head: tiles of keys, then of values, pass
+// Causal grouped-query attention, a workgroup per tile of queries and query head: blocks of keys, then of values, pass
 // through workgroup memory, under a running maximum and sum (arXiv 2205.14135).
-// Needs lib/queries.wgsl in front of it.
+// Needs files of lib/ in front of it: scores.wgsl, queries.wgsl, and a width's of q, k and v.
 
 struct Parameters {
     tiles: u32,
@@ -8,38 +8,41 @@ struct Parameters {
     key_value_heads: u32,
 }
 
-@group(0) @binding(0) var<storage, read> q: array<f32>;          // [T, H * E]
-@group(0) @binding(1) var<storage, read> k: array<f32>;          // [rows, K * E]
-@group(0) @binding(2) var<storage, read> v: array<f32>;          // [rows, K * E]
-@group(0) @binding(3) var<storage, read> tiles: array<Tile>;     // [tiles]
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;  // [T, H * E]
-@group(0) @binding(5) var<storage, read_write> lse: array<f32>;  // [T, H]
+@group(0) @binding(3) var<storage, read> tiles: array<Tile>;         // [tiles]
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;      // [T, H * E]
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;      // [T, H]
 @group(0) @binding(6) var<uniform> parameters: Parameters;
 
-// Width of a head, at most 4 * LANES.
-override E: u32 = 64u;
-// Queries a workgroup takes; tiles hold TILE of them.
-override ROWS: u32 = 16u;
-override TILE: u32 = 16u;
-override KEYS: u32 = 2u * ROWS;
-// Invocations that share a query: each has a few keys of the scores, then four columns of the output.
-override LANES: u32 = 256u / ROWS;
-override COLUMNS: u32 = (E + 3u) / 4u;
-// Odd, so that neighbouring lanes read rows in different banks.
-override STRIDE: u32 = COLUMNS | 1u;
-override Q_SIZE: u32 = ROWS * STRIDE;
-override KV_SIZE: u32 = KEYS * STRIDE;
-override SCORES_STRIDE: u32 = KEYS + 1u;
-override SCORES_SIZE: u32 = ROWS * SCORES_STRIDE;
+// The left matrix, the queries, stays.
+override LEFT_STRIDE: u32 = (FOURS + DEPTH - 1u) / DEPTH * DEPTH;
 
-const LOWEST = -3.0e38;
+fn each_by(rows: mat4x4<f32>, factors: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(rows[0] * factors.x, rows[1] * factors.y, rows[2] * factors.z, rows[3] * factors.w);
+}
 
-var<workgroup> q_rows: array<vec4<f32>, Q_SIZE>;
-// Keys, then values.
-var<workgroup> kv_rows: array<vec4<f32>, KV_SIZE>;
-var<workgroup> scores: array<f32, SCORES_SIZE>;
+fn exp_of(rows: mat4x4<f32>, minus: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(exp(rows[0] - minus.x), exp(rows[1] - minus.y), exp(rows[2] - minus.z), exp(rows[3] - minus.w));
+}
 
-@compute @workgroup_size(256)
+fn put_four(at: u32, column: u32, values: vec4<f32>) {
+    for (var i = 0u; i < 4u && column + i < E; i++) {
+        out[at + column + i] = values[i];
+    }
+}
+
+// A lane's eight columns of one query of the tile, and from the first lane the log-sum-exp.
+fn store(query: u32, last: u32, head: u32, lane: u32, near: vec4<f32>, far: vec4<f32>, log_sum: f32) {
+    if query <= last {
+        let at = query * parameters.query_heads + head;
+        put_four(at * E, 4u * lane, near);
+        put_four(at * E, 4u * (LANES + lane), far);
+        if lane == 0u {
+            lse[at] = log_sum;
+        }
+    }
+}
+
+@compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -59,79 +62,80 @@ fn main(
     let q_width = parameters.query_heads * E;
     let kv_width = parameters.key_value_heads * E;
     let kv_head = head * parameters.key_value_heads / parameters.query_heads * E;
-    let row = local / LANES;
+    let row = local / LANES * 4u;
     let lane = local % LANES;
-    let query = first + row;
-    let in_tile = query < tile.len;
-    let visible = tile.visible + query;
+    let used = first + row < tile.len;
+    let visible = tile.visible + first + row;
 
+    let last = tile.query_start + tile.len - 1u;
     let scale = inverseSqrt(f32(E));
-    for (var i = local; i < ROWS * COLUMNS; i += 256u) {
-        let e = i % COLUMNS * 4u;
-        let query = min(first + i / COLUMNS, tile.len - 1u);
-        let at = (tile.query_start + query) * q_width + head * E + e;
-        let values = kept(vec4(q[at], q[at + 1u], q[at + 2u], q[at + 3u]), e);
-        q_rows[i / COLUMNS * STRIDE + i % COLUMNS] = scale * values;
+    for (var i = local; i < LEFT_SIZE; i += 64u) {
+        let e = i % LEFT_STRIDE * 4u;
+        let query = min(tile.query_start + first + i / LEFT_STRIDE, last);
+        left[i] = scale * kept(q_at(query * q_width + head * E + e), e);
     }
 
-    var maximum = LOWEST;
-    var sum = 0.0;
-    var total = vec4(0.0);
+    // Of the four rows; the sum is of a lane's own columns until the end.
+    var maximum = vec4(LOWEST);
+    var sum = vec4(0.0);
+    var total = Sums();
     // No query of the part sees keys beyond these.
     let end = tile.visible + min(first + ROWS, tile.len) - 1u;
-    for (var start = 0u; start < end; start += KEYS) {
-        for (var i = local; i < KEYS * COLUMNS; i += 256u) {
-            let e = i % COLUMNS * 4u;
-            let at = key_row(tile, min(start + i / COLUMNS, end - 1u)) * kv_width + kv_head + e;
-            kv_rows[i / COLUMNS * STRIDE + i % COLUMNS] =
-                kept(vec4(k[at], k[at + 1u], k[at + 2u], k[at + 3u]), e);
-        }
-        workgroupBarrier();
-        for (var key = lane; key < KEYS; key += LANES) {
-            var score = 0.0;
-            for (var c = 0u; c < COLUMNS; c++) {
-                score += dot(q_rows[row * STRIDE + c], kv_rows[key * STRIDE + c]);
+    for (var start = 0u; start < end; start += COLUMNS) {
+        var scores = mat4x4<f32>();
+        for (var four = 0u; four < FOURS; four += DEPTH) {
+            workgroupBarrier();
+            for (var i = local; i < 256u; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let key = key_row(tile, min(start + i / DEPTH, end - 1u));
+                put_column(i / DEPTH, i % DEPTH, kept(k_at(key * kv_width + kv_head + e), e));
             }
-            scores[row * SCORES_STRIDE + key] = select(LOWEST, score, start + key < visible);
+            workgroupBarrier();
+            if used {
+                scores = scored(scores, row, lane, four);
+            }
         }
+        scores = masked(scores, start + 4u * lane, visible);
         workgroupBarrier();
-        for (var i = local; i < KEYS * COLUMNS; i += 256u) {
-            let e = i % COLUMNS * 4u;
-            let at = key_row(tile, min(start + i / COLUMNS, end - 1u)) * kv_width + kv_head + e;
-            kv_rows[i / COLUMNS * STRIDE + i % COLUMNS] =
-                kept(vec4(v[at], v[at + 1u], v[at + 2u], v[at + 3u]), e);
-        }
+        let by_column = transpose(scores);
+        right[local] = max(max(by_column[0], by_column[1]), max(by_column[2], by_column[3]));
+        workgroupBarrier();
         let before = maximum;
-        for (var key = 0u; key < KEYS; key++) {
-            maximum = max(maximum, scores[row * SCORES_STRIDE + key]);
+        for (var i = 0u; i < LANES; i++) {
+            maximum = max(maximum, right[local - lane + i]);
         }
-        workgroupBarrier();
-        for (var key = lane; key < KEYS; key += LANES) {
-            let at = row * SCORES_STRIDE + key;
-            scores[at] = exp(scores[at] - maximum);
-        }
-        workgroupBarrier();
         let shrink = exp(before - maximum);
-        sum *= shrink;
-        total *= shrink;
-        if lane < COLUMNS {
-            for (var key = 0u; key < KEYS; key++) {
-                let weight = scores[row * SCORES_STRIDE + key];
-                sum += weight;
-                total += weight * kv_rows[key * STRIDE + lane];
+        let rows = exp_of(scores, maximum);
+        put_weights(row, lane, rows);
+        sum = sum * shrink + vec4(1.0) * rows;
+        total = Sums(each_by(total.near, shrink), each_by(total.far, shrink));
+        for (var column = 0u; column < COLUMNS && start + column < end; column += AT_ONCE) {
+            workgroupBarrier();
+            for (var i = local; i < 256u; i += 64u) {
+                let e = i % WIDTH * 4u;
+                let key = key_row(tile, min(start + column + i / WIDTH, end - 1u));
+                right[i] = kept(v_at(key * kv_width + kv_head + e), e);
+            }
+            workgroupBarrier();
+            if used {
+                total = weighed(total, row, lane, column);
             }
         }
-        workgroupBarrier();
     }
 
-    if in_tile && lane < COLUMNS {
-        let at = (tile.query_start + query) * q_width + head * E + lane * 4u;
-        let values = total / sum;
-        for (var i = 0u; i < 4u && lane * 4u + i < E; i++) {
-            out[at + i] = values[i];
-        }
-        if lane == 0u {
-            lse[(tile.query_start + query) * parameters.query_heads + head] = maximum + log(sum);
-        }
+    workgroupBarrier();
+    right[local] = sum;
+    workgroupBarrier();
+    sum = vec4(0.0);
+    for (var i = 0u; i < LANES; i++) {
+        sum += right[local - lane + i];
     }
+    let near = each_by(total.near, 1.0 / sum);
+    let far = each_by(total.far, 1.0 / sum);
+    let log_sum = maximum + log(sum);
+    let query = tile.query_start + first + row;
+    store(query, last, head, lane, near[0], far[0], log_sum.x);
+    store(query + 1u, last, head, lane, near[1], far[1], log_sum.y);
+    store(query + 2u, last, head, lane, near[2], far[2], log_sum.z);
+    store(query + 3u, last, head, lane, near[3], far[3], log_sum.w);
 }

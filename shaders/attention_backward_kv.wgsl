@@ -1,11 +1,15 @@
 // d_v = pᵀ · d_out and d_k = d_sᵀ · q with p = exp(score - lse) and d_s = p * (d_out · vᵀ - sum(d_out * out)) / sqrt(E),
-// a workgroup per tile of keys and key-value head, which goes over all queries and query heads that see the keys; the
-// scores are computed again.
+// a workgroup per tile of keys and query head, which goes over all queries that see the keys; the scores are computed
+// again. Query heads that share a key-value head write a part of its gradients each.
+// Needs files of lib/ in front of it: scores.wgsl, and a width's of q, k and v and of d_out.
 
 struct Parameters {
     tiles: u32,
     query_heads: u32,
     key_value_heads: u32,
+    // Rows of a part, from the batch's row `first` on.
+    first: u32,
+    rows: u32,
 }
 
 // Consecutive keys, which are also rows of queries: a key is seen by its own query and all later ones before `query_end`.
@@ -15,54 +19,36 @@ struct Tile {
     query_end: u32,
 }
 
-@group(0) @binding(0) var<storage, read> q: array<f32>;              // [T, H * E]
-@group(0) @binding(1) var<storage, read> k: array<f32>;              // [T, K * E]
-@group(0) @binding(2) var<storage, read> v: array<f32>;              // [T, K * E]
-@group(0) @binding(3) var<storage, read> d_out: array<f32>;          // [T, H * E]
 @group(0) @binding(4) var<storage, read> by_row: array<vec2<f32>>;   // [T, H]
 @group(0) @binding(5) var<storage, read> tiles: array<Tile>;         // [tiles]
-@group(0) @binding(6) var<storage, read_write> d_k: array<f32>;      // [T, K * E]
-@group(0) @binding(7) var<storage, read_write> d_v: array<f32>;      // [T, K * E]
+@group(0) @binding(6) var<storage, read_write> d_k: array<f32>;      // [H / K, rows, K * E]
+@group(0) @binding(7) var<storage, read_write> d_v: array<f32>;      // [H / K, rows, K * E]
 @group(0) @binding(8) var<uniform> parameters: Parameters;
 
-// Width of a head, at most 4 * LANES.
-override E: u32 = 64u;
-// Keys a workgroup takes, of the TILE in a tile, and queries at a time.
-override ROWS: u32 = 16u;
-override TILE: u32 = 16u;
-// Invocations that share a key: the first ROWS have a query of the scores, the first COLUMNS four columns of d_k and d_v.
-override LANES: u32 = 256u / ROWS;
-override COLUMNS: u32 = (E + 3u) / 4u;
-// Odd, so that neighbouring lanes read rows in different banks.
-override STRIDE: u32 = COLUMNS | 1u;
-override SIZE: u32 = ROWS * STRIDE;
-override SCORES_STRIDE: u32 = ROWS + 1u;
-override SCORES_SIZE: u32 = ROWS * SCORES_STRIDE;
+override LEFT_STRIDE: u32 = DEPTH;
 
-var<workgroup> k_rows: array<vec4<f32>, SIZE>;
-var<workgroup> v_rows: array<vec4<f32>, SIZE>;
-// Queries, d_out, then queries again.
-var<workgroup> q_rows: array<vec4<f32>, SIZE>;
-var<workgroup> weights: array<f32, SCORES_SIZE>;
-var<workgroup> d_scores: array<f32, SCORES_SIZE>;
+const LOWEST = -3.0e38;
 
-// Four columns from e on, zeros where they are not of the head. Rows past the last are read as the last: what they
-// would hold is masked or not stored.
-fn kept(values: vec4<f32>, e: u32) -> vec4<f32> {
-    return select(vec4(0.0), values, vec4(e) + vec4(0u, 1u, 2u, 3u) < vec4(E));
+// Of one key, for four queries: what a query does not see may have a score far above its log-sum-exp.
+fn weight(scores: vec4<f32>, key: u32, queries: vec4<u32>, end: u32, log_sums: vec4<f32>) -> vec4<f32> {
+    let seen = (queries >= vec4(key)) & (queries < vec4(end));
+    return exp(select(vec4(LOWEST), scores - log_sums, seen));
 }
 
-// Rows from `start` on into workgroup memory.
-fn load_queries(start: u32, end: u32, head: u32, local: u32) {
-    for (var i = local; i < ROWS * COLUMNS; i += 256u) {
-        let e = i % COLUMNS * 4u;
-        let at = min(start + i / COLUMNS, end - 1u) * parameters.query_heads * E + head * E + e;
-        q_rows[i / COLUMNS * STRIDE + i % COLUMNS] =
-            kept(vec4(q[at], q[at + 1u], q[at + 2u], q[at + 3u]), e);
+// Four columns of one key of the tile.
+fn store(key: u32, last: u32, head: u32, column: u32, k: vec4<f32>, v: vec4<f32>) {
+    if key <= last {
+        let sharing = parameters.query_heads / parameters.key_value_heads;
+        let row = head % sharing * parameters.rows + key - parameters.first;
+        let at = (row * parameters.key_value_heads + head / sharing) * E + column;
+        for (var i = 0u; i < 4u && column + i < E; i++) {
+            d_k[at + i] = k[i];
+            d_v[at + i] = v[i];
+        }
     }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -78,82 +64,108 @@ fn main(
     if first >= tile.len {
         return;
     }
+    let head = group.z;
     let q_width = parameters.query_heads * E;
     let kv_width = parameters.key_value_heads * E;
-    let kv_head = group.z * E;
-    let row = local / LANES;
+    let kv_head = head * parameters.key_value_heads / parameters.query_heads * E;
+    let row = local / LANES * 4u;
     let lane = local % LANES;
+    let used = first + row < tile.len;
     let key = tile.start + first + row;
-    let in_tile = first + row < tile.len;
+    let last = tile.start + tile.len - 1u;
+    let last_query = tile.query_end - 1u;
     let scale = inverseSqrt(f32(E));
 
-    for (var i = local; i < ROWS * COLUMNS; i += 256u) {
-        let e = i % COLUMNS * 4u;
-        let key = min(first + i / COLUMNS, tile.len - 1u);
-        let at = (tile.start + key) * kv_width + kv_head + e;
-        let to = i / COLUMNS * STRIDE + i % COLUMNS;
-        k_rows[to] = kept(vec4(k[at], k[at + 1u], k[at + 2u], k[at + 3u]), e);
-        v_rows[to] = kept(vec4(v[at], v[at + 1u], v[at + 2u], v[at + 3u]), e);
-    }
-
-    var total_k = vec4(0.0);
-    var total_v = vec4(0.0);
-    let per_key = parameters.query_heads / parameters.key_value_heads;
-    for (var head = group.z * per_key; head < (group.z + 1u) * per_key; head++) {
-        for (var start = tile.start + first; start < tile.query_end; start += ROWS) {
+    var total_k = Sums();
+    var total_v = Sums();
+    for (var start = tile.start + first; start < tile.query_end; start += COLUMNS) {
+        let query = vec4(start + 4u * lane) + vec4(0u, 1u, 2u, 3u);
+        let row_at = min(query, vec4(last_query)) * parameters.query_heads + head;
+        let of_rows = transpose(mat4x2(by_row[row_at.x], by_row[row_at.y], by_row[row_at.z], by_row[row_at.w]));
+        var scores = mat4x4<f32>();
+        for (var four = 0u; four < FOURS; four += DEPTH) {
             workgroupBarrier();
-            load_queries(start, tile.query_end, head, local);
-            workgroupBarrier();
-            let query = start + lane;
-            // What the row does not see may have a score far above the log-sum-exp.
-            let seen = lane < ROWS && in_tile && query >= key && query < tile.query_end;
-            let of_row = by_row[min(query, tile.query_end - 1u) * parameters.query_heads + head];
-            var weight = 0.0;
-            if seen {
-                var score = 0.0;
-                for (var c = 0u; c < COLUMNS; c++) {
-                    score += dot(k_rows[row * STRIDE + c], q_rows[lane * STRIDE + c]);
-                }
-                weight = exp(score * scale - of_row.x);
+            for (var i = local; i < 256u; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let at = min(start + i / DEPTH, last_query) * q_width + head * E;
+                put_column(i / DEPTH, i % DEPTH, kept(q_at(at + e), e));
+            }
+            for (var i = local; i < LEFT_SIZE; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let at = min(tile.start + first + i / DEPTH, last) * kv_width + kv_head;
+                left[i] = scale * kept(k_at(at + e), e);
             }
             workgroupBarrier();
-            for (var i = local; i < ROWS * COLUMNS; i += 256u) {
-                let e = i % COLUMNS * 4u;
-                let at = min(start + i / COLUMNS, tile.query_end - 1u) * q_width + head * E + e;
-                let values = vec4(d_out[at], d_out[at + 1u], d_out[at + 2u], d_out[at + 3u]);
-                q_rows[i / COLUMNS * STRIDE + i % COLUMNS] = kept(values, e);
+            if used {
+                scores = scored(scores, row, lane, 0u);
+            }
+        }
+        put_weights(row, lane, mat4x4(
+            weight(scores[0], key, query, tile.query_end, of_rows[0]),
+            weight(scores[1], key + 1u, query, tile.query_end, of_rows[0]),
+            weight(scores[2], key + 2u, query, tile.query_end, of_rows[0]),
+            weight(scores[3], key + 3u, query, tile.query_end, of_rows[0]),
+        ));
+        for (var column = 0u; column < COLUMNS && start + column < tile.query_end; column += AT_ONCE) {
+            workgroupBarrier();
+            for (var i = local; i < 256u; i += 64u) {
+                let e = i % WIDTH * 4u;
+                let at = min(start + column + i / WIDTH, last_query) * q_width + head * E;
+                right[i] = kept(d_out_at(at + e), e);
             }
             workgroupBarrier();
-            if lane < ROWS {
-                var d_weight = 0.0;
-                for (var c = 0u; c < COLUMNS; c++) {
-                    d_weight += dot(v_rows[row * STRIDE + c], q_rows[lane * STRIDE + c]);
-                }
-                weights[row * SCORES_STRIDE + lane] = weight;
-                d_scores[row * SCORES_STRIDE + lane] = weight * (d_weight - of_row.y) * scale;
+            if used {
+                total_v = weighed(total_v, row, lane, column);
+            }
+        }
+        var d_weights = mat4x4<f32>();
+        for (var four = 0u; four < FOURS; four += DEPTH) {
+            workgroupBarrier();
+            for (var i = local; i < 256u; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let at = min(start + i / DEPTH, last_query) * q_width + head * E;
+                put_column(i / DEPTH, i % DEPTH, kept(d_out_at(at + e), e));
+            }
+            for (var i = local; i < LEFT_SIZE; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let at = min(tile.start + first + i / DEPTH, last) * kv_width + kv_head;
+                left[i] = kept(v_at(at + e), e);
             }
             workgroupBarrier();
-            if lane < COLUMNS {
-                for (var i = 0u; i < ROWS; i++) {
-                    total_v += weights[row * SCORES_STRIDE + i] * q_rows[i * STRIDE + lane];
-                }
+            if used {
+                d_weights = scored(d_weights, row, lane, 0u);
+            }
+        }
+        // Its own four of the weights each.
+        let at = row * LANES + lane;
+        put_weights(row, lane, mat4x4(
+            scale * weights[at] * (d_weights[0] - of_rows[1]),
+            scale * weights[at + LANES] * (d_weights[1] - of_rows[1]),
+            scale * weights[at + 2u * LANES] * (d_weights[2] - of_rows[1]),
+            scale * weights[at + 3u * LANES] * (d_weights[3] - of_rows[1]),
+        ));
+        for (var column = 0u; column < COLUMNS && start + column < tile.query_end; column += AT_ONCE) {
+            workgroupBarrier();
+            for (var i = local; i < 256u; i += 64u) {
+                let e = i % WIDTH * 4u;
+                let at = min(start + column + i / WIDTH, last_query) * q_width + head * E;
+                right[i] = kept(q_at(at + e), e);
             }
             workgroupBarrier();
-            load_queries(start, tile.query_end, head, local);
-            workgroupBarrier();
-            if lane < COLUMNS {
-                for (var i = 0u; i < ROWS; i++) {
-                    total_k += d_scores[row * SCORES_STRIDE + i] * q_rows[i * STRIDE + lane];
-                }
+            if used {
+                total_k = weighed(total_k, row, lane, column);
             }
         }
     }
 
-    if in_tile && lane < COLUMNS {
-        let at = key * kv_width + kv_head + lane * 4u;
-        for (var i = 0u; i < 4u && lane * 4u + i < E; i++) {
-            d_k[at + i] = total_k[i];
-            d_v[at + i] = total_v[i];
-        }
-    }
+    let near = 4u * lane;
+    let far = 4u * (LANES + lane);
+    store(key, last, head, near, total_k.near[0], total_v.near[0]);
+    store(key, last, head, far, total_k.far[0], total_v.far[0]);
+    store(key + 1u, last, head, near, total_k.near[1], total_v.near[1]);
+    store(key + 1u, last, head, far, total_k.far[1], total_v.far[1]);
+    store(key + 2u, last, head, near, total_k.near[2], total_v.near[2]);
+    store(key + 2u, last, head, far, total_k.far[2], total_v.far[2]);
+    store(key + 3u, last, head, near, total_k.near[3], total_v.near[3]);
+    store(key + 3u, last, head, far, total_k.far[3], total_v.far[3]);
 }

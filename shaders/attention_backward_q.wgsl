@@ -1,6 +1,6 @@
 // d_q = d_s · k with p = exp(score - lse) and d_s = p * (d_out · vᵀ - sum(d_out * out)) / sqrt(E), a workgroup per tile
 // of queries and query head; the scores are computed again.
-// Needs lib/queries.wgsl in front of it.
+// Needs files of lib/ in front of it: scores.wgsl, queries.wgsl, and a width's of q, k and v and of d_out.
 
 struct Parameters {
     tiles: u32,
@@ -8,36 +8,29 @@ struct Parameters {
     key_value_heads: u32,
 }
 
-@group(0) @binding(0) var<storage, read> q: array<f32>;              // [T, H * E]
-@group(0) @binding(1) var<storage, read> k: array<f32>;              // [rows, K * E]
-@group(0) @binding(2) var<storage, read> v: array<f32>;              // [rows, K * E]
-@group(0) @binding(3) var<storage, read> d_out: array<f32>;          // [T, H * E]
 @group(0) @binding(4) var<storage, read> by_row: array<vec2<f32>>;   // [T, H]
 @group(0) @binding(5) var<storage, read> tiles: array<Tile>;         // [tiles]
 @group(0) @binding(6) var<storage, read_write> d_q: array<f32>;      // [T, H * E]
 @group(0) @binding(7) var<uniform> parameters: Parameters;
 
-// Width of a head, at most 4 * LANES.
-override E: u32 = 64u;
-// Queries a workgroup takes, of the TILE in a tile, and keys at a time.
-override ROWS: u32 = 16u;
-override TILE: u32 = 16u;
-// Invocations that share a query: the first ROWS have a key of the scores, the first COLUMNS four columns of d_q.
-override LANES: u32 = 256u / ROWS;
-override COLUMNS: u32 = (E + 3u) / 4u;
-// Odd, so that neighbouring lanes read rows in different banks.
-override STRIDE: u32 = COLUMNS | 1u;
-override SIZE: u32 = ROWS * STRIDE;
-override SCORES_STRIDE: u32 = ROWS + 1u;
-override SCORES_SIZE: u32 = ROWS * SCORES_STRIDE;
+override LEFT_STRIDE: u32 = DEPTH;
 
-var<workgroup> q_rows: array<vec4<f32>, SIZE>;
-var<workgroup> d_out_rows: array<vec4<f32>, SIZE>;
-// Values, then keys.
-var<workgroup> kv_rows: array<vec4<f32>, SIZE>;
-var<workgroup> d_scores: array<f32, SCORES_SIZE>;
+fn put_four(at: u32, column: u32, values: vec4<f32>) {
+    for (var i = 0u; i < 4u && column + i < E; i++) {
+        d_q[at + column + i] = values[i];
+    }
+}
 
-@compute @workgroup_size(256)
+// A lane's eight columns of one query of the tile.
+fn store(query: u32, last: u32, head: u32, lane: u32, near: vec4<f32>, far: vec4<f32>) {
+    if query <= last {
+        let at = (query * parameters.query_heads + head) * E;
+        put_four(at, 4u * lane, near);
+        put_four(at, 4u * (LANES + lane), far);
+    }
+}
+
+@compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -57,73 +50,83 @@ fn main(
     let q_width = parameters.query_heads * E;
     let kv_width = parameters.key_value_heads * E;
     let kv_head = head * parameters.key_value_heads / parameters.query_heads * E;
-    let row = local / LANES;
+    let row = local / LANES * 4u;
     let lane = local % LANES;
-    let query = first + row;
-    let in_tile = query < tile.len;
-    let visible = select(0u, tile.visible + query, in_tile);
+    let used = first + row < tile.len;
+    let visible = tile.visible + first + row;
 
-    for (var i = local; i < ROWS * COLUMNS; i += 256u) {
-        let e = i % COLUMNS * 4u;
-        let query = min(first + i / COLUMNS, tile.len - 1u);
-        let at = (tile.query_start + query) * q_width + head * E + e;
-        let to = i / COLUMNS * STRIDE + i % COLUMNS;
-        q_rows[to] = kept(vec4(q[at], q[at + 1u], q[at + 2u], q[at + 3u]), e);
-        d_out_rows[to] = kept(vec4(d_out[at], d_out[at + 1u], d_out[at + 2u], d_out[at + 3u]), e);
-    }
     let scale = inverseSqrt(f32(E));
-    let of_row = by_row[min(tile.query_start + query, tile.query_start + tile.len - 1u) * parameters.query_heads + head];
+    let query = tile.query_start + first + row;
+    let last = tile.query_start + tile.len - 1u;
+    let of_row0 = by_row[min(query, last) * parameters.query_heads + head];
+    let of_row1 = by_row[min(query + 1u, last) * parameters.query_heads + head];
+    let of_row2 = by_row[min(query + 2u, last) * parameters.query_heads + head];
+    let of_row3 = by_row[min(query + 3u, last) * parameters.query_heads + head];
 
-    var total = vec4(0.0);
+    var total = Sums();
     // No query of the part sees keys beyond these.
     let end = tile.visible + min(first + ROWS, tile.len) - 1u;
-    for (var start = 0u; start < end; start += ROWS) {
-        for (var i = local; i < ROWS * COLUMNS; i += 256u) {
-            let e = i % COLUMNS * 4u;
-            let at = key_row(tile, min(start + i / COLUMNS, end - 1u)) * kv_width + kv_head + e;
-            kv_rows[i / COLUMNS * STRIDE + i % COLUMNS] =
-                kept(vec4(v[at], v[at + 1u], v[at + 2u], v[at + 3u]), e);
-        }
-        workgroupBarrier();
-        var d_weight = 0.0;
-        if lane < ROWS {
-            for (var c = 0u; c < COLUMNS; c++) {
-                d_weight += dot(d_out_rows[row * STRIDE + c], kv_rows[lane * STRIDE + c]);
+    for (var start = 0u; start < end; start += COLUMNS) {
+        var scores = mat4x4<f32>();
+        for (var four = 0u; four < FOURS; four += DEPTH) {
+            workgroupBarrier();
+            for (var i = local; i < 256u; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let key = key_row(tile, min(start + i / DEPTH, end - 1u));
+                put_column(i / DEPTH, i % DEPTH, kept(k_at(key * kv_width + kv_head + e), e));
+            }
+            for (var i = local; i < LEFT_SIZE; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let query = min(tile.query_start + first + i / DEPTH, last);
+                left[i] = scale * kept(q_at(query * q_width + head * E + e), e);
+            }
+            workgroupBarrier();
+            if used {
+                scores = scored(scores, row, lane, 0u);
             }
         }
-        workgroupBarrier();
-        for (var i = local; i < ROWS * COLUMNS; i += 256u) {
-            let e = i % COLUMNS * 4u;
-            let at = key_row(tile, min(start + i / COLUMNS, end - 1u)) * kv_width + kv_head + e;
-            kv_rows[i / COLUMNS * STRIDE + i % COLUMNS] =
-                kept(vec4(k[at], k[at + 1u], k[at + 2u], k[at + 3u]), e);
-        }
-        workgroupBarrier();
-        if lane < ROWS {
-            var score = 0.0;
-            for (var c = 0u; c < COLUMNS; c++) {
-                score += dot(q_rows[row * STRIDE + c], kv_rows[lane * STRIDE + c]);
+        var d_weights = mat4x4<f32>();
+        for (var four = 0u; four < FOURS; four += DEPTH) {
+            workgroupBarrier();
+            for (var i = local; i < 256u; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let key = key_row(tile, min(start + i / DEPTH, end - 1u));
+                put_column(i / DEPTH, i % DEPTH, kept(v_at(key * kv_width + kv_head + e), e));
             }
-            // Scores that the row does not see may be far above its log-sum-exp.
-            var d_score = 0.0;
-            if start + lane < visible {
-                d_score = exp(score * scale - of_row.x) * (d_weight - of_row.y) * scale;
+            for (var i = local; i < LEFT_SIZE; i += 64u) {
+                let e = (four + i % DEPTH) * 4u;
+                let query = min(tile.query_start + first + i / DEPTH, last);
+                left[i] = kept(d_out_at(query * q_width + head * E + e), e);
             }
-            d_scores[row * SCORES_STRIDE + lane] = d_score;
-        }
-        workgroupBarrier();
-        if lane < COLUMNS {
-            for (var key = 0u; key < ROWS; key++) {
-                total += d_scores[row * SCORES_STRIDE + key] * kv_rows[key * STRIDE + lane];
+            workgroupBarrier();
+            if used {
+                d_weights = scored(d_weights, row, lane, 0u);
             }
         }
-        workgroupBarrier();
+        // Scores that a row does not see may be far above its log-sum-exp.
+        scores = masked(scores, start + 4u * lane, visible);
+        put_weights(row, lane, mat4x4(
+            scale * exp(scores[0] - of_row0.x) * (d_weights[0] - of_row0.y),
+            scale * exp(scores[1] - of_row1.x) * (d_weights[1] - of_row1.y),
+            scale * exp(scores[2] - of_row2.x) * (d_weights[2] - of_row2.y),
+            scale * exp(scores[3] - of_row3.x) * (d_weights[3] - of_row3.y),
+        ));
+        for (var column = 0u; column < COLUMNS && start + column < end; column += AT_ONCE) {
+            workgroupBarrier();
+            for (var i = local; i < 256u; i += 64u) {
+                let e = i % WIDTH * 4u;
+                let key = key_row(tile, min(start + column + i / WIDTH, end - 1u));
+                right[i] = kept(k_at(key * kv_width + kv_head + e), e);
+            }
+            workgroupBarrier();
+            if used {
+                total = weighed(total, row, lane, column);
+            }
+        }
     }
 
-    if in_tile && lane < COLUMNS {
-        let at = (tile.query_start + query) * q_width + head * E + lane * 4u;
-        for (var i = 0u; i < 4u && lane * 4u + i < E; i++) {
-            d_q[at + i] = total[i];
-        }
-    }
+    store(query, last, head, lane, total.near[0], total.far[0]);
+    store(query + 1u, last, head, lane, total.near[1], total.far[1]);
+    store(query + 2u, last, head, lane, total.near[2], total.far[2]);
+    store(query + 3u, last, head, lane, total.near[3], total.far[3]);
 }

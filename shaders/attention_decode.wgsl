@@ -2,7 +2,7 @@
 // by in chunks. An invocation first scores whole keys, then sums four columns of the values over some keys. Several parts
 // have rows of out and lse of their own, which attention_decode_join.wgsl joins. Where k and v are a window of the keys,
 // the context is what lies in it, and the parts of other windows come before and after.
-// Needs lib/keys.wgsl or lib/keys_by_fours.wgsl in front of it.
+// Needs lib/heads.wgsl or lib/heads_by_fours.wgsl in front of it.
 
 struct Parameters {
     tiles: u32,
@@ -27,7 +27,6 @@ struct Tile {
     visible: u32,
 }
 
-@group(0) @binding(0) var<storage, read> q: array<f32>;          // [T, H * E]
 @group(0) @binding(3) var<storage, read> tiles: array<Tile>;     // [tiles]
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;  // [T, H * E] or [parts, tiles, H * E]
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;  // [T, H] or [parts, tiles, H]
@@ -69,10 +68,7 @@ fn main(
     let kv_head = head * parameters.key_value_heads / parameters.query_heads * E;
     let query = tile.query_start * parameters.query_heads + head;
     if local < COLUMNS {
-        let at = query * E + local * 4u;
-        let inside = vec4(local * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(E);
-        let values = select(vec4(0.0), vec4(q[at], q[at + 1u], q[at + 2u], q[at + 3u]), inside);
-        q_row[local] = values * inverseSqrt(f32(E));
+        q_row[local] = kept(q_at(query * E + local * 4u), local * 4u) * inverseSqrt(f32(E));
     }
     let column = local % COLUMNS * 4u;
     let strip = local / COLUMNS;
@@ -90,7 +86,7 @@ fn main(
             let at = key_row(tile, start + key) * kv_width + kv_head;
             var score = 0.0;
             for (var c = 0u; c < COLUMNS; c++) {
-                score += dot(q_row[c], k_at(at + c * 4u, c * 4u));
+                score += dot(q_row[c], kept(k_at(at + c * 4u), c * 4u));
             }
             scores[key] = score;
             highest = max(highest, score);
@@ -117,7 +113,7 @@ fn main(
         if strip < STRIPS {
             for (var key = strip; key < len; key += STRIPS) {
                 let at = key_row(tile, start + key) * kv_width + kv_head + column;
-                total += scores[key] * v_at(at, column);
+                total += scores[key] * kept(v_at(at), column);
             }
         }
     }

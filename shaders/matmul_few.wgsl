@@ -65,31 +65,49 @@ fn four_rows(w: vec4<f32>, row: u32, k: u32, of_low: bool) -> vec4<f32> {
     );
 }
 
-// Written out: an array that a loop indexes need not stay in registers.
-fn add(sums: ptr<function, array<vec4<f32>, 16>>, w: vec4<f32>, k: u32, of_low: bool) {
-    (*sums)[0] += four_rows(w, 0u, k, of_low);
+// Of each four rows. No array: one that a loop indexes need not stay in registers, and drivers have failed on those that
+// naga writes for functions.
+var<private> sums0: vec4<f32>;
+var<private> sums1: vec4<f32>;
+var<private> sums2: vec4<f32>;
+var<private> sums3: vec4<f32>;
+var<private> sums4: vec4<f32>;
+var<private> sums5: vec4<f32>;
+var<private> sums6: vec4<f32>;
+var<private> sums7: vec4<f32>;
+var<private> sums8: vec4<f32>;
+var<private> sums9: vec4<f32>;
+var<private> sums10: vec4<f32>;
+var<private> sums11: vec4<f32>;
+var<private> sums12: vec4<f32>;
+var<private> sums13: vec4<f32>;
+var<private> sums14: vec4<f32>;
+var<private> sums15: vec4<f32>;
+
+fn add(w: vec4<f32>, k: u32, of_low: bool) {
+    sums0 += four_rows(w, 0u, k, of_low);
     if ROWS > 4u {
-        (*sums)[1] += four_rows(w, 4u, k, of_low);
+        sums1 += four_rows(w, 4u, k, of_low);
     }
     if ROWS > 8u {
-        (*sums)[2] += four_rows(w, 8u, k, of_low);
-        (*sums)[3] += four_rows(w, 12u, k, of_low);
+        sums2 += four_rows(w, 8u, k, of_low);
+        sums3 += four_rows(w, 12u, k, of_low);
     }
     if ROWS > 16u {
-        (*sums)[4] += four_rows(w, 16u, k, of_low);
-        (*sums)[5] += four_rows(w, 20u, k, of_low);
-        (*sums)[6] += four_rows(w, 24u, k, of_low);
-        (*sums)[7] += four_rows(w, 28u, k, of_low);
+        sums4 += four_rows(w, 16u, k, of_low);
+        sums5 += four_rows(w, 20u, k, of_low);
+        sums6 += four_rows(w, 24u, k, of_low);
+        sums7 += four_rows(w, 28u, k, of_low);
     }
     if ROWS > 32u {
-        (*sums)[8] += four_rows(w, 32u, k, of_low);
-        (*sums)[9] += four_rows(w, 36u, k, of_low);
-        (*sums)[10] += four_rows(w, 40u, k, of_low);
-        (*sums)[11] += four_rows(w, 44u, k, of_low);
-        (*sums)[12] += four_rows(w, 48u, k, of_low);
-        (*sums)[13] += four_rows(w, 52u, k, of_low);
-        (*sums)[14] += four_rows(w, 56u, k, of_low);
-        (*sums)[15] += four_rows(w, 60u, k, of_low);
+        sums8 += four_rows(w, 32u, k, of_low);
+        sums9 += four_rows(w, 36u, k, of_low);
+        sums10 += four_rows(w, 40u, k, of_low);
+        sums11 += four_rows(w, 44u, k, of_low);
+        sums12 += four_rows(w, 48u, k, of_low);
+        sums13 += four_rows(w, 52u, k, of_low);
+        sums14 += four_rows(w, 56u, k, of_low);
+        sums15 += four_rows(w, 60u, k, of_low);
     }
 }
 
@@ -170,19 +188,18 @@ fn main(
     let column = first_column + local / LANES % COLUMNS;
     // Of the first weight, then of the second.
     let row = column + local / LANES / COLUMNS * parameters.d_out;
-    var sums: array<vec4<f32>, 16>;
     if column < parameters.d_out {
         for (var k = local % LANES * 4u; k < parameters.d_in; k += LANES * 4u) {
             var w = weight_at(parameters.first + row, k, parameters.stride);
             if GAINED {
                 w *= gain[k / 4u];
             }
-            add(&sums, w, k, false);
+            add(w, k, false);
         }
         if ADAPTED {
             let start = (u32(row >= parameters.second) + u32(row >= parameters.third)) * parameters.rank;
             for (var k = local % LANES * 4u; k < parameters.rank; k += LANES * 4u) {
-                add(&sums, parameters.scale * b[(row * parameters.rank + k) / 4u], start + k, true);
+                add(parameters.scale * b[(row * parameters.rank + k) / 4u], start + k, true);
             }
         }
     }
@@ -192,21 +209,24 @@ fn main(
     var factor3 = factor0;
     if NORMED {
         // Invocations of each 64 have every fourth four rows.
-        var squares: array<vec4<f32>, 4>;
+        var squares0 = vec4(0.0);
+        var squares1 = vec4(0.0);
+        var squares2 = vec4(0.0);
+        var squares3 = vec4(0.0);
         let first = local / LANES * 4u;
         if first < ROWS {
             for (var k = local % LANES * 4u; k < parameters.d_in; k += LANES * 4u) {
-                squares[0] += four_squares(first, k);
+                squares0 += four_squares(first, k);
                 if ROWS > 16u {
-                    squares[1] += four_squares(first + 16u, k);
+                    squares1 += four_squares(first + 16u, k);
                 }
                 if ROWS > 32u {
-                    squares[2] += four_squares(first + 32u, k);
-                    squares[3] += four_squares(first + 48u, k);
+                    squares2 += four_squares(first + 32u, k);
+                    squares3 += four_squares(first + 48u, k);
                 }
             }
         }
-        reduce(squares[0], squares[1], squares[2], squares[3], local);
+        reduce(squares0, squares1, squares2, squares3, local);
         // Those that `finish` has this invocation store: of rows 4 (local / 4) to + 3, and 16, 32 and 48 later.
         if local < 16u {
             factor0 = factor_of(reduced(local / 4u));
@@ -216,12 +236,12 @@ fn main(
         }
     }
     let place = Place(first_column, local);
-    finish(sums[0], sums[1], sums[2], sums[3], factor0, 0u, place);
+    finish(sums0, sums1, sums2, sums3, factor0, 0u, place);
     if ROWS > 16u {
-        finish(sums[4], sums[5], sums[6], sums[7], factor1, 16u, place);
+        finish(sums4, sums5, sums6, sums7, factor1, 16u, place);
     }
     if ROWS > 32u {
-        finish(sums[8], sums[9], sums[10], sums[11], factor2, 32u, place);
-        finish(sums[12], sums[13], sums[14], sums[15], factor3, 48u, place);
+        finish(sums8, sums9, sums10, sums11, factor2, 32u, place);
+        finish(sums12, sums13, sums14, sums15, factor3, 48u, place);
     }
 }

@@ -2,9 +2,9 @@
 // of it in 4 x 2 blocks of 16 x 16. DEPTH columns of the left matrix and rows of the right one go by at a time; the
 // next ones are on their way into registers meanwhile.
 //
-// Needs fragments_8.wgsl or fragments_16.wgsl in front of it, and of the kernel behind it: LEFT_ROW and RIGHT_ROW, how
-// many numbers a row of the tiles has, DEPTH or SIDE; `left_four` and `right_four`, the numbers at a place of the tiles;
-// `left_block` and `right_block`; and `store`.
+// Needs fragments_8.wgsl or fragments_16.wgsl, and rounded.wgsl, in front of it, and of the kernel behind it: LEFT_ROW
+// and RIGHT_ROW, how many numbers a row of the tiles has, DEPTH or SIDE; `left_four` and `right_four`, the numbers at a
+// place of the tiles; `left_block` and `right_block`; and `store`.
 
 override SIDE: u32 = 128u; // or 64
 override DEPTH: u32 = SIDE / 4u;
@@ -23,8 +23,6 @@ var<workgroup> blocks: array<f32, BLOCKS_SIZE>;
 
 // What the left matrix is multiplied by on its way into f16.
 var<private> left_scale: f32 = 1.0;
-// The largest number of f16.
-const MOST = 65504.0;
 
 struct Fours {
     a: vec4<f32>,
@@ -61,11 +59,6 @@ fn right_fours(corner: u32, k: u32, local: u32) -> Fours {
 fn slot(i: u32, local: u32, row: u32) -> u32 {
     let place = place(i, local, row);
     return place.x * (row + PADDING) + place.y;
-}
-
-// What is too large for f16 becomes its largest number; NaN stays.
-fn rounded(values: vec4<f32>) -> vec4<f16> {
-    return vec4<f16>(select(values, clamp(values, vec4(-MOST), vec4(MOST)), abs(values) > vec4(MOST)));
 }
 
 fn put_left_fours(fours: Fours, local: u32) {

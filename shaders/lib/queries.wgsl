@@ -1,4 +1,4 @@
-// What the kernels over tiles of queries share. Needs E, the width of a head.
+// What the kernels over tiles of queries share.
 
 // Consecutive queries of one segment: query i sees the first `visible + i` of its keys, which are the prefix's rows, then
 // its own.
@@ -11,13 +11,21 @@ struct Tile {
     visible: u32,
 }
 
+const LOWEST = -3.0e38;
+
 fn key_row(tile: Tile, key: u32) -> u32 {
     return select(tile.own_start + key - tile.prefix_len, tile.prefix_start + key, key < tile.prefix_len);
 }
 
-// Four columns from e on, zeros where they are not of the head. Rows past the last are read as the last: what they
-// would hold is masked or not stored.
-fn kept(values: vec4<f32>, e: u32) -> vec4<f32> {
-    return select(vec4(0.0), values, vec4(e) + vec4(0u, 1u, 2u, 3u) < vec4(E));
+// Scores of four queries, the first of which sees `visible` keys, and of four keys from `key` on: the lowest where a
+// query does not see a key.
+fn masked(scores: mat4x4<f32>, key: u32, visible: u32) -> mat4x4<f32> {
+    let keys = vec4(key) + vec4(0u, 1u, 2u, 3u);
+    let lowest = vec4(LOWEST);
+    return mat4x4(
+        select(lowest, scores[0], keys < vec4(visible)),
+        select(lowest, scores[1], keys < vec4(visible + 1u)),
+        select(lowest, scores[2], keys < vec4(visible + 2u)),
+        select(lowest, scores[3], keys < vec4(visible + 3u)),
+    );
 }
-

@@ -3,11 +3,11 @@
 
 use std::ops::Range;
 
-use super::attention::{List, QueryTile};
+use super::attention::{List, QueryTile, of_width};
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, line};
 use super::forms::ENOUGH;
-use super::shaders::{library, shader};
+use super::shaders::shader;
 use crate::backend::{Heads, Segment};
 
 /// Keys that take about as long as joining parts does: a context has one part less than of that size would fit in it.
@@ -70,11 +70,6 @@ pub(super) fn forward(
     }
 }
 
-/// What reads keys and values.
-fn keys_library(heads: Heads) -> &'static str {
-    if heads.dim.is_multiple_of(4) { library!("keys_by_fours") } else { library!("keys") }
-}
-
 /// q, out `[T, H * E]`; lse `[T, H]`.
 pub(super) fn over_windows(
     device: &Device,
@@ -107,7 +102,7 @@ pub(super) fn over_windows(
         let parameters = [count, heads.query, heads.key_value, all, part, parts, before].map(|size| size as u32);
         let bindings = [q, k, v].map(GpuBuffer::storage);
         let bindings = [&bindings[..], &[tiles.tiles.storage(), to.storage(), to_lse.storage()]].concat();
-        let kernel = Kernel { shader: shader!("attention_decode", keys_library(heads)), constants: constants.clone() };
+        let kernel = Kernel { shader: shader!("attention_decode", of_width(heads)[0]), constants: constants.clone() };
         let [x, y, _] = line(count * parts);
         device.run(kernel, &bindings, &parameters, [x, y, heads.query as u32]);
         before += parts;

@@ -18,22 +18,34 @@ pub(super) enum Fragments {
 
 impl Fragments {
     /// The text that defines a block of a product.
-    pub(super) fn library(self) -> &'static str {
+    pub(super) fn blocks_library(self) -> &'static str {
         match self {
-            Fragments::Sixteen => library!("fragments_16", "product"),
-            Fragments::Eight => library!("fragments_8", "product"),
+            Fragments::Sixteen => library!("fragments_16", "rounded"),
+            Fragments::Eight => library!("fragments_8", "rounded"),
             #[cfg(test)]
-            Fragments::Imitated => concat!(include_str!("tests/fragments.wgsl"), library!("product")),
+            Fragments::Imitated => concat!(include_str!("tests/fragments.wgsl"), library!("rounded")),
         }
     }
 
-    /// The same for gradients, which may be too small for f16.
+    /// The same, and a product in such blocks.
+    pub(super) fn library(self) -> &'static str {
+        match self {
+            Fragments::Sixteen => library!("fragments_16", "rounded", "product"),
+            Fragments::Eight => library!("fragments_8", "rounded", "product"),
+            #[cfg(test)]
+            Fragments::Imitated => concat!(include_str!("tests/fragments.wgsl"), library!("rounded", "product")),
+        }
+    }
+
+    /// The last one for gradients, which may be too small for f16.
     pub(super) fn scaled_library(self) -> &'static str {
         match self {
-            Fragments::Sixteen => library!("fragments_16", "product", "scale"),
-            Fragments::Eight => library!("fragments_8", "product", "scale"),
+            Fragments::Sixteen => library!("fragments_16", "rounded", "product", "scale"),
+            Fragments::Eight => library!("fragments_8", "rounded", "product", "scale"),
             #[cfg(test)]
-            Fragments::Imitated => concat!(include_str!("tests/fragments.wgsl"), library!("product", "scale")),
+            Fragments::Imitated => {
+                concat!(include_str!("tests/fragments.wgsl"), library!("rounded", "product", "scale"))
+            }
         }
     }
 }
@@ -41,7 +53,7 @@ impl Fragments {
 /// The forms that a device runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Forms {
-    /// Products of many rows: on cooperative matrices, or in f32 where there are none.
+    /// Products of many rows, and attention's forward: on cooperative matrices, or in f32 where there are none.
     pub(super) fragments: Option<Fragments>,
     /// Tiles of 128 that are enough of them; where there are fewer, tiles of 64 share the work out better.
     pub(super) enough_large_tiles: usize,
@@ -79,10 +91,16 @@ impl Forms {
     /// In words.
     pub(super) fn describe(self) -> &'static str {
         match self.fragments {
-            Some(Fragments::Sixteen) => "products of 64 rows or more: cooperative matrices 16x16x16, f16 in, f32 out",
-            Some(Fragments::Eight) => "products of 64 rows or more: cooperative matrices 8x8x8, f16 in, f32 out",
+            Some(Fragments::Sixteen) => {
+                "attention's forward, products of 64 rows or more: cooperative matrices 16x16x16, f16 in, f32 out"
+            }
+            Some(Fragments::Eight) => {
+                "attention's forward, products of 64 rows or more: cooperative matrices 8x8x8, f16 in, f32 out"
+            }
             #[cfg(test)]
-            Some(Fragments::Imitated) => "products of 64 rows or more: cooperative matrices, imitated",
+            Some(Fragments::Imitated) => {
+                "attention's forward, products of 64 rows or more: cooperative matrices, imitated"
+            }
             None => "portable kernels, products in f32",
         }
     }

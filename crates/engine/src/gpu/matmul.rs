@@ -169,17 +169,28 @@ impl Target<'_> {
     /// Runs `product(out, accumulate, alpha)`: on the target itself, or on a buffer for the parts, which are then added
     /// up into it.
     fn fill(&self, device: &Device, tiling: Tiling, product: impl FnOnce(&GpuBuffer, bool, f32)) {
-        let &Target { out, first, len, accumulate, alpha } = self;
+        let &Target { out, len, accumulate, alpha, .. } = self;
         if tiling.parts == 1 {
             return product(out, accumulate, alpha);
         }
         let parts = device.buffer(tiling.parts * len);
         product(&parts, false, 1.0);
+        self.add_up(device, &parts, tiling.parts);
+    }
+
+    /// Of `count` parts.
+    fn add_up(&self, device: &Device, parts: &GpuBuffer, count: usize) {
+        let &Target { out, first, len, accumulate, alpha } = self;
         let kernel = Kernel { shader: shader!("matmul_sum"), constants: vec![] };
-        let sizes = [len, tiling.parts, first, usize::from(accumulate)].map(|size| size as u32);
+        let sizes = [len, count, first, usize::from(accumulate)].map(|size| size as u32);
         let parameters: Vec<_> = sizes.into_iter().chain([alpha.to_bits()]).collect();
         device.run(kernel, &[parts.storage(), out.storage()], &parameters, each(len));
     }
+}
+
+/// Numbers `first` to `first + len` of out = the sum of `count` parts, `[count, len]`.
+pub(super) fn add_up(device: &Device, parts: &GpuBuffer, count: usize, out: &GpuBuffer, first: usize, len: usize) {
+    Target { out, first, len, accumulate: false, alpha: 1.0 }.add_up(device, parts, count);
 }
 
 fn kernel(shader: super::shaders::Shader, tiling: Tiling) -> Kernel {

@@ -7,7 +7,7 @@ mod spirv;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Expression, Module, ShaderStage};
+use naga::{AddressSpace, Module, ShaderStage};
 
 use sources::{Constants, Form, forms};
 
@@ -43,7 +43,7 @@ impl Form {
             let name = format!("{name} with {constants:?}");
             let mut names: Vec<&str> = constants.iter().map(|(name, _)| *name).collect();
             names.sort();
-            assert_eq!(names, chosen(&parsed), "{name}");
+            assert_eq!(names, chosen(source), "{name}");
             let values = constants.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
             let (module, info) = process_overrides(&parsed, &info, Some((ShaderStage::Compute, "main")), &values)
                 .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -54,11 +54,15 @@ impl Form {
     }
 }
 
-/// The constants that are for the engine to choose: those whose default is a number, not made of others.
-fn chosen(module: &Module) -> Vec<&str> {
-    let is_number = |init| matches!(module.global_expressions[init], Expression::Literal(_));
-    let chosen = module.overrides.iter().filter(|(_, constant)| constant.init.is_none_or(is_number));
-    let mut names: Vec<&str> = chosen.filter_map(|(_, constant)| constant.name.as_deref()).collect();
+/// The constants that are for the engine to choose: those whose default is a number or a flag, not made of others.
+fn chosen(source: &str) -> Vec<&str> {
+    let declarations = source.lines().filter_map(|line| line.strip_prefix("override ")?.split_once(" = "));
+    let is_literal = |default: &str| {
+        let default = default.split(';').next().unwrap_or_default();
+        default == "false" || default.trim_end_matches('u').parse::<u32>().is_ok()
+    };
+    let chosen = declarations.filter(|(_, default)| is_literal(default));
+    let mut names: Vec<&str> = chosen.filter_map(|(name, _)| name.split(':').next()).collect();
     names.sort();
     names
 }

@@ -169,13 +169,14 @@ impl Backend for Sizes {
         lse: &Size,
         _: &Size,
         _: &Size,
-        _: Heads,
-        _: &mut Size,
+        heads: Heads,
+        d_q: &mut Size,
         _: &mut Size,
         _: &mut Size,
     ) {
-        // Two numbers for each row of scores.
-        self.take(2 * lse.len);
+        // Two numbers for each row of scores, and each query head's part of the gradients of keys and values.
+        let parts = (heads.query > heads.key_value).then(|| [self.take(d_q.len), self.take(d_q.len)]);
+        drop((self.take(2 * lse.len), parts));
     }
 
     fn swiglu(&self, _: &Size, _: &Size, _: &mut Size) {}

@@ -1,5 +1,6 @@
 //! Segments cut into tiles, as lists that the attention kernels read.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytemuck::{Pod, Zeroable};
@@ -9,7 +10,7 @@ use super::super::dispatch::Device;
 use crate::backend::Segment;
 
 /// Most queries or keys of a tile. `TILE` of the shaders.
-pub(super) const TILE: usize = 16;
+pub(super) const TILE: usize = 32;
 
 /// Tiles on the device.
 #[derive(Debug, Clone)]
@@ -95,6 +96,13 @@ impl GpuPlan {
             longest: longest as usize,
             keys: OnceLock::new(),
         }
+    }
+
+    /// Rows of its queries.
+    pub(super) fn query_rows(&self) -> Range<usize> {
+        let end = |segment: &Segment| (segment.query_start + segment.query_len) as usize;
+        let start = self.segments.first().map_or(0, |first| first.query_start as usize);
+        start..self.segments.last().map_or(start, end)
     }
 
     /// Tiles of keys, for a batch whose keys are its own rows.

@@ -1,13 +1,16 @@
 use super::{Outputs, assert_twins, gpu};
 use crate::gpu::Gpu;
+use crate::gpu::forms::ENOUGH;
+use crate::gpu::testing::cooperative_gpu;
 use crate::tests::models::groups;
 use crate::tests::random::{Random, rounds};
-use crate::tests::{read, unwritten};
-use crate::{Backend, Batch, Group, Heads, Segment};
+use crate::tests::{assert_close, read, unwritten, widened};
+use crate::tolerances::COOPERATIVE;
+use crate::{Backend, Batch, Cpu, Group, Heads, Segment};
 
 /// (H, K, E): one head each way, grouped, of widths that four does not divide, and too wide for whole tiles.
-const HEADS: [(usize, usize, usize); 7] =
-    [(1, 1, 2), (2, 2, 16), (6, 2, 10), (3, 1, 64), (9, 3, 64), (2, 1, 90), (3, 1, 128)];
+const HEADS: [(usize, usize, usize); 8] =
+    [(1, 1, 1), (2, 2, 16), (6, 2, 10), (3, 1, 64), (9, 3, 64), (2, 1, 90), (3, 1, 128), (1, 1, 67)];
 
 pub(super) struct Inputs {
     segments: Vec<Segment>,
@@ -85,6 +88,20 @@ fn prompts_and_completions_like_the_cpu() {
     }
 }
 
+/// What a query does not see may have a score so far above its log-sum-exp that no f32 holds the weight.
+#[test]
+fn scores_far_apart_like_the_cpu() {
+    let Some(gpu) = gpu() else { return };
+    for mut random in rounds() {
+        let group = Group { prompt: vec![0; 40], completions: vec![vec![0; 70], vec![0; 33]] };
+        let batch = Batch::new(&[group], 2).unwrap();
+        let mut inputs = Inputs::new(&mut random, batch.segments.clone(), batch.rows(), (2, 1, 16));
+        inputs.q.iter_mut().for_each(|q| *q *= 30.0);
+        assert_twins!(&gpu, forward(&inputs), &inputs.what());
+        assert_twins!(&gpu, backward(&inputs), &inputs.what());
+    }
+}
+
 /// A query that sees one key has no gradient but rounding, so that another completion's second row is there to compare.
 #[test]
 fn one_token_like_the_cpu() {
@@ -104,6 +121,23 @@ fn prompts_in_a_cache_like_the_cpu() {
         let segments = over_a_cache(&mut random, 300, &[1, 2, 16, 31, 33, 70]);
         let inputs = Inputs::new(&mut random, segments, 300, heads);
         assert_twins!(&gpu, forward(&inputs), &inputs.what());
+    }
+}
+
+/// Queries, keys, values and weights rounded to f16; heads too wide for that stay in f32.
+#[test]
+fn cooperative_forward_like_the_cpu() {
+    let Some(gpu) = cooperative_gpu(ENOUGH) else { return };
+    let check = |inputs: &Inputs| {
+        for ((name, got), (_, expected)) in forward(&gpu, inputs).iter().zip(forward(&Cpu::new(), inputs)) {
+            assert_close(got, &widened(&expected), COOPERATIVE, &format!("{name}, {}", inputs.what()));
+        }
+    };
+    for (heads, mut random) in HEADS.into_iter().zip(rounds().chain(rounds())) {
+        let batch = Batch::new(&groups(&mut random, 2), 2).unwrap();
+        check(&Inputs::new(&mut random, batch.segments.clone(), batch.rows(), heads));
+        let segments = over_a_cache(&mut random, 300, &[1, 2, 16, 31, 33, 70]);
+        check(&Inputs::new(&mut random, segments, 300, heads));
     }
 }
 

@@ -28,11 +28,8 @@ impl Form {
     pub(super) fn constants(&self) -> Vec<Constants> {
         let each = |name, values: &[u32]| values.iter().map(|&value| vec![(name, value)]).collect();
         match self.kernel.as_str() {
-            "attention" | "attention_backward_q" | "attention_backward_kv" => {
-                let of_width = |e| vec![("E", e), ("ROWS", if e <= 64 { 16 } else { 8 }), ("TILE", 16)];
-                WIDTHS.map(of_width).into()
-            }
-            "attention_backward_rows" | "attention_decode" | "attention_decode_join" => each("E", &WIDTHS),
+            "attention_cooperative" => each("E", &WIDTHS[..2]),
+            kernel if kernel.starts_with("attention") => each("E", &WIDTHS),
             "matmul_few" => few(),
             "sample" => each("penalised", &[0, 1]),
             "sum_of_squares" => each("squared", &[0, 1]),
