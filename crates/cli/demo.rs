@@ -126,7 +126,8 @@ fn one<B: Backend>(backend: &B, model: &str, seed: u32, folder: &Path, global: &
     store.write("test.jsonl", &to_jsonl(&tests))?;
     let config = settings(seed);
     let files = ModelFiles::open(model)?;
-    let (_, text) = files.parse()?;
+    let (checkpoint, text) = files.parse()?;
+    let outlines = input::outlines(backend, &checkpoint);
     let fingerprint = files.fingerprint();
     let mut load = input::loader(backend.clone(), model, files, folder);
     let inputs = RunInputs {
@@ -136,6 +137,7 @@ fn one<B: Backend>(backend: &B, model: &str, seed: u32, folder: &Path, global: &
         text: &text,
         base_model: "cream-demo",
         fingerprint: &fingerprint,
+        outlines: &outlines,
         load: &mut load,
         external: None,
     };

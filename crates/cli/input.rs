@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use cream::engine::{Backend, Llama};
+use cream::engine::{Backend, Checkpoint, Llama, Outline};
 use cream::{Prompt, SftRow};
 
 use crate::files::read_rows;
@@ -35,6 +35,11 @@ impl InputFlags {
         let (prompts, sft) = (read_rows(&self.prompts)?, self.sft.as_deref().map(read_rows).transpose()?);
         Ok(Input { prompts, sft: sft.unwrap_or_default(), files: ModelFiles::open(&self.model)? })
     }
+}
+
+/// Outlines of a model, frozen and trainable.
+pub(crate) fn outlines<B: Backend>(backend: &B, checkpoint: &Checkpoint<'_>) -> [Outline; 2] {
+    [false, true].map(|trainable| Outline::unloaded(backend, checkpoint, trainable))
 }
 
 /// Loads the initial model, the first time from the files read already, or one in a folder of `output`.

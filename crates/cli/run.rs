@@ -61,7 +61,8 @@ impl Job for Args {
         let command = self.reward.command(config.pair.reward)?;
         let mut external = command.map(reward::external);
         let Input { prompts, sft, files } = self.input.read()?;
-        let (_, text) = files.parse()?;
+        let (checkpoint, text) = files.parse()?;
+        let outlines = input::outlines(&backend, &checkpoint);
         let fingerprint = files.fingerprint();
         let mut store = Directory::lock(&self.output)?;
         let mut load = input::loader(backend.clone(), &self.input.model, files, &self.output);
@@ -72,6 +73,7 @@ impl Job for Args {
             text: &text,
             base_model: &self.input.model,
             fingerprint: &fingerprint,
+            outlines: &outlines,
             load: &mut load,
             external: external.as_mut().map(|external| external as &mut External<'_>),
         };

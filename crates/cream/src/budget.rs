@@ -1,12 +1,18 @@
 //! Stages held against the memory of their device before they take any.
 
-use cream_engine::{Backend, Budget, MemoryPlan};
+use cream_engine::{Adapter, Backend, Budget, Llama, MemoryPlan, Outline};
 
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage};
 
 /// Tokens at once below which less memory costs too much time.
 const FEWEST_TOKENS: usize = 64;
+
+/// What the next stage works with, once the device has back what earlier ones left free.
+pub(crate) fn outline<B: Backend>(model: &Llama<B>, adapter: Option<&Adapter<B>>) -> Outline {
+    model.backend().trim();
+    Outline::of(model, adapter)
+}
 
 /// A setting, its half, and so on down to `least`.
 pub(crate) fn halved(from: usize, least: usize) -> impl Iterator<Item = usize> {
@@ -18,11 +24,11 @@ pub(crate) fn fewer_tokens(from: usize) -> impl Iterator<Item = usize> {
     halved(from, FEWEST_TOKENS.min(from))
 }
 
-/// The first of `settings` that fits in the device's memory; they go from what was asked for to what takes least. Only
-/// the first may be taken unless the device's budget lets stages adapt. `flags` names a setting.
-pub(crate) fn fitting<B: Backend, S: Clone>(
+/// The first of `settings` that fits in the budget; they go from what was asked for to what takes least. Only the first
+/// may be taken unless the budget lets stages adapt. `flags` names a setting.
+pub(crate) fn fitting<S: Clone>(
     stage: Stage,
-    backend: &B,
+    budget: Budget,
     settings: impl IntoIterator<Item = S>,
     plan: impl Fn(&S) -> Result<MemoryPlan>,
     flags: impl Fn(&S) -> String,
@@ -32,7 +38,7 @@ pub(crate) fn fitting<B: Backend, S: Clone>(
     let first = settings.next().expect("what was asked for");
     let wanted = plan(&first)?;
     progress.detail(&format!("{stage}: memory planned\n{wanted}"));
-    let Budget { bytes: Some(budget), adapt } = backend.budget() else { return Ok(first) };
+    let Budget { bytes: Some(budget), adapt } = budget else { return Ok(first) };
     let needed = wanted.bytes();
     if needed <= budget {
         return Ok(first);
@@ -52,7 +58,12 @@ pub(crate) fn fitting<B: Backend, S: Clone>(
         ));
         return Ok(setting);
     }
-    let advice = "no setting needs so little: a smaller model or shorter texts".into();
+    let weights: u64 = wanted.parts.iter().filter(|(name, _)| *name == "weights").map(|(_, bytes)| bytes).sum();
+    let advice = if weights > budget {
+        format!("its weights alone are {weights}: a more quantised file, or an adapter instead of --full, needs less")
+    } else {
+        "no setting needs so little: a smaller model or shorter texts".into()
+    };
     Err(Error::Memory { stage, needed, budget, advice })
 }
 
@@ -60,14 +71,12 @@ pub(crate) fn fitting<B: Backend, S: Clone>(
 mod tests {
     use super::*;
     use crate::testing::Log;
-    use cream_engine::Cpu;
 
     fn choose(bytes: Option<u64>, adapt: bool) -> (Result<usize>, Vec<String>) {
-        let backend = Cpu::new().with_budget(Budget { bytes, adapt });
         let mut log = Log::new(usize::MAX);
         let plan = |&slots: &usize| Ok(MemoryPlan { parts: vec![("weights", 100), ("rest", 10 * slots as u64)] });
         let flags = |slots: &usize| format!("--slots {slots}");
-        let chosen = fitting(Stage::Sample, &backend, halved(9, 1), plan, flags, &mut log);
+        let chosen = fitting(Stage::Sample, Budget { bytes, adapt }, halved(9, 1), plan, flags, &mut log);
         (chosen, log.lines)
     }
 
@@ -89,6 +98,8 @@ mod tests {
                         --slots 2 needs 120, and --memory auto chooses it";
         assert_eq!(message, expected);
         assert!(choose(Some(109), true).0.unwrap_err().to_string().contains("no setting needs so little"));
+        let message = choose(Some(99), true).0.unwrap_err().to_string();
+        assert!(message.contains("190 bytes of memory are needed") && message.contains("alone are 100"), "{message}");
     }
 
     #[test]

@@ -194,6 +194,7 @@ async fn one<B: Backend>(
         text: inputs.text,
         base_model: inputs.base_model,
         fingerprint: inputs.fingerprint,
+        outlines: inputs.outlines,
         load: &mut load,
         external: external.as_mut().map(|external| external as &mut External<'_>),
     };

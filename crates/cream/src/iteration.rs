@@ -43,6 +43,7 @@ pub struct Summary {
     pub training: TrainSummary,
 }
 
+pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const RANKINGS: &str = "rankings.jsonl";
 
 /// Folder of an iteration, and of the model that it made.
@@ -68,7 +69,7 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
 
     /// Makes M_{t+1}, or finds it made.
     pub(crate) async fn run(&mut self, t: usize) -> Result<Summary> {
-        let name = join(&folder(t), "summary.json");
+        let name = join(&folder(t), SUMMARY);
         if let Some(bytes) = self.store.read(&name)? {
             return serde_json::from_slice(&bytes).map_err(|e| Error::file(&name, e));
         }

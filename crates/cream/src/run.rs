@@ -22,20 +22,22 @@
 //! Iteration 0 has no completions, scores and pairs. While work is under way there are also `*.partial`,
 //! `state.safetensors` and `.*.tmp` files.
 
+mod ahead;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use cream_engine::{Backend, Llama, Text};
+use cream_engine::{Backend, Llama, Outline, Text};
 use serde::Serialize;
 use toml::Value;
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
-use crate::iteration::{Iteration, Summary};
+use crate::iteration::{Iteration, SUMMARY, Summary, folder};
 use crate::jsonl::to_jsonl;
 use crate::progress::Progress;
 use crate::rows::{Completions, Prompt, Rewards, SftRow};
-use crate::store::Store;
+use crate::store::{Store, join};
 
 /// Loads a model, trainable or not: the initial one, or that in a folder of the store (only where all weights are
 /// trained).
@@ -58,6 +60,8 @@ pub struct RunInputs<'a, B: Backend> {
     pub base_model: &'a str,
     /// Of the initial model's files.
     pub fingerprint: &'a str,
+    /// Outlines of the initial model, frozen and trainable, by which the run's memory is planned before a model is loaded.
+    pub outlines: &'a [Outline; 2],
     /// Called when a model is needed, and not if none is.
     pub load: &'a mut Load<'a, B>,
     /// Called with the reward `external`. With none, the run stops where rewards are needed, names the file that it
@@ -83,7 +87,7 @@ pub(crate) const INPUTS: &str = "inputs.json";
 /// that was killed, wherever, ends with the same files as one that was not, bit for bit.
 ///
 /// # Errors
-/// Settings out of range, or other settings or inputs than the directory's (more iterations are allowed), and whatever
+/// Settings out of range, more memory needed than may be taken, or other settings or inputs than the directory's (more iterations are allowed), and whatever
 /// the stages say.
 pub async fn run<B: Backend>(
     mut inputs: RunInputs<'_, B>,
@@ -97,12 +101,15 @@ pub async fn run<B: Backend>(
     if inputs.config.iterations == 0 && inputs.sft.is_empty() {
         return Err(Error::setting("iterations", 0, "at least 1 where there is no supervised data"));
     }
-    remember(&inputs, store)?;
     let first = if inputs.sft.is_empty() { 1 } else { 0 };
-    let last = inputs.config.iterations;
+    let rounds = first..=inputs.config.iterations;
+    let left: Vec<usize> = rounds.clone().filter(|&t| !store.exists(&join(&folder(t), SUMMARY))).collect();
+    // Before the settings are written down: those that do not fit may be changed.
+    ahead::plan(&inputs, &left, progress)?;
+    remember(&inputs, store)?;
     let mut iteration = Iteration::new(&mut inputs, store, progress);
     let mut summaries = Vec::new();
-    for t in first..=last {
+    for t in rounds {
         summaries.push(iteration.run(t).await?);
     }
     Ok(summaries)

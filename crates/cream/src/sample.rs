@@ -4,12 +4,12 @@ use cream_core::Sampling;
 use cream_engine::{Backend, GenerateOptions, MemoryPlan, Outline, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{fitting, halved};
+use crate::budget::{fitting, halved, outline};
 use crate::chunks::by_chunks;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
-use crate::policy::Policy;
+use crate::policy::{Encoder, Policy};
 use crate::progress::{Progress, Stage, Update};
 use crate::rows::{Completions, Prompt};
 use crate::store::Output;
@@ -99,23 +99,11 @@ pub async fn sample<B: Backend>(
     progress: &mut dyn Progress,
 ) -> Result<Vec<Completions>> {
     options.validate()?;
-    let requests = requests(policy, prompts, options)?;
     let encoder = policy.encoder;
-    let generate = GenerateOptions {
-        max_new_tokens: options.max_new_tokens,
-        sampling: options.sampling(),
-        seed,
-        stop_tokens: encoder.text.stop_tokens().to_vec(),
-        slots: options.slots,
-    };
-    let generate = fitting(
-        Stage::Sample,
-        policy.model.backend(),
-        halved(options.slots, 1).map(|slots| GenerateOptions { slots, ..generate.clone() }),
-        |generate| Ok(MemoryPlan::generate(&Outline::of(policy.model, policy.adapter), &requests, generate)?),
-        |generate| format!("--slots {}", generate.slots),
-        progress,
-    )?;
+    let outline = outline(policy.model, policy.adapter);
+    let requests = requests(encoder, outline.config().max_position_embeddings, prompts, options)?;
+    let stop_tokens = encoder.text.stop_tokens().to_vec();
+    let generate = GenerateOptions { seed, stop_tokens, ..fitting_slots(&outline, &requests, options, progress)? };
     let settings = format!("sample {options:?} {seed} {}", encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(prompts)]);
     let (file, mut tokens) = (output.name, 0);
@@ -154,11 +142,39 @@ pub async fn sample<B: Backend>(
     .map_err(|error| error.of_stage(Stage::Sample))
 }
 
-/// All prompts as tokens, so that one too long is found before hours of work.
-fn requests<B: Backend>(policy: Policy<'_, B>, prompts: &[Prompt], options: &SampleOptions) -> Result<Vec<Request>> {
-    let longest = policy.model.config().max_position_embeddings;
+/// The options with their slots, or as many fewer as the device's memory takes; without a seed and stop tokens.
+pub(crate) fn fitting_slots(
+    outline: &Outline,
+    requests: &[Request],
+    options: &SampleOptions,
+    progress: &mut dyn Progress,
+) -> Result<GenerateOptions> {
+    let with_slots = |slots| GenerateOptions {
+        max_new_tokens: options.max_new_tokens,
+        sampling: options.sampling(),
+        seed: 0,
+        stop_tokens: Vec::new(),
+        slots,
+    };
+    fitting(
+        Stage::Sample,
+        outline.budget(),
+        halved(options.slots, 1).map(with_slots),
+        |generate| Ok(MemoryPlan::generate(outline, requests, generate)?),
+        |generate| format!("--slots {}", generate.slots),
+        progress,
+    )
+}
+
+/// All prompts as tokens, so that one too long is found before hours of work; `longest` with its completion.
+pub(crate) fn requests(
+    encoder: Encoder<'_>,
+    longest: usize,
+    prompts: &[Prompt],
+    options: &SampleOptions,
+) -> Result<Vec<Request>> {
     let request = |prompt: &Prompt| {
-        let tokens = policy.encoder.prompt(&prompt.id, &prompt.prompt)?;
+        let tokens = encoder.prompt(&prompt.id, &prompt.prompt)?;
         if tokens.len() + options.max_new_tokens > longest {
             let (len, new) = (tokens.len(), options.max_new_tokens);
             let problem = format_args!("{len} tokens and {new} new ones, expected at most {longest} in all");
@@ -172,7 +188,6 @@ fn requests<B: Backend>(policy: Policy<'_, B>, prompts: &[Prompt], options: &Sam
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Encoder;
     use crate::rows::Turns;
     use crate::shard::Shard;
     use crate::store::Memory;

@@ -4,7 +4,7 @@ use cream_core::completion_logps;
 use cream_engine::{Backend, Batch, Group, MemoryPlan, Outline};
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{fewer_tokens, fitting};
+use crate::budget::{fewer_tokens, fitting, outline};
 use crate::chunks::by_chunks;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
@@ -65,7 +65,8 @@ pub async fn score<B: Backend>(
     let settings = format!("score {options:?} {}", policy.encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(rows)]);
     let groups = rows.iter().map(|row| group(policy, row)).collect::<Result<Vec<_>>>()?;
-    let batch_tokens = fitting_tokens(policy, &groups, options.batch_tokens, progress)?;
+    let outline = outline(policy.model, policy.adapter);
+    let batch_tokens = fitting_tokens(&outline, &groups, options.chunk_size, options.batch_tokens, progress)?;
     let (file, mut tokens) = (output.name, 0);
     by_chunks(output, &key, rows, options.chunk_size, async |first, chunk: &[Completions]| {
         let mut told = |done, tokens| {
@@ -97,20 +98,21 @@ fn group<B: Backend>(policy: Policy<'_, B>, row: &Completions) -> Result<Group> 
     })
 }
 
-/// `batch_tokens`, or as many fewer as the device's memory takes.
-pub(crate) fn fitting_tokens<B: Backend>(
-    policy: Policy<'_, B>,
+/// `batch_tokens`, or as many fewer as the device's memory takes; `most` groups go through the model together at most.
+pub(crate) fn fitting_tokens(
+    outline: &Outline,
     groups: &[Group],
+    most: usize,
     batch_tokens: usize,
     progress: &mut dyn Progress,
 ) -> Result<usize> {
     fitting(
         Stage::Score,
-        policy.model.backend(),
+        outline.budget(),
         fewer_tokens(batch_tokens),
         |&batch_tokens| {
-            let batch = largest_batch(groups, batch_tokens, policy.model.config().vocab_size)?;
-            Ok(MemoryPlan::score(&Outline::of(policy.model, policy.adapter), &batch)?)
+            let batch = largest_batch(groups, most, batch_tokens, outline.config().vocab_size)?;
+            Ok(MemoryPlan::score(outline, &batch)?)
         },
         |batch_tokens| format!("--batch-tokens {batch_tokens}"),
         progress,

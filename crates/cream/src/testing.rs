@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cream_engine::{Checkpoint, Cpu, Llama, Text, hf};
+use cream_engine::{Budget, Checkpoint, Cpu, Llama, Outline, Text, hf};
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -83,6 +83,13 @@ pub(crate) fn model(files: &hf::Files, trainable: bool) -> Llama<Cpu> {
     Llama::new(Cpu::new(), &checkpoint, trainable).unwrap()
 }
 
+/// Outlines of the model on a CPU that may take so much.
+pub(crate) fn outlines(files: &hf::Files, budget: Budget) -> [Outline; 2] {
+    let (checkpoint, _) = hf::load(files).unwrap();
+    let cpu = Cpu::new().with_budget(budget);
+    [false, true].map(|trainable| Outline::unloaded(&cpu, &checkpoint, trainable))
+}
+
 pub(crate) fn prompts(count: usize) -> Vec<Prompt> {
     let prompt = |i| Prompt { id: format!("p{i}"), prompt: Turns::Text(letter(10 + i) + &letter(20 + i)) };
     (0..count).map(prompt).collect()
@@ -93,16 +100,17 @@ pub(crate) fn supervised(count: usize) -> Vec<SftRow> {
     (0..count).map(row).collect()
 }
 
-/// Remembers the log, and stops after so many updates.
+/// Remembers what it is told, and stops after so many updates.
 pub(crate) struct Log {
     pub(crate) lines: Vec<String>,
+    pub(crate) details: Vec<String>,
     pub(crate) updates: Vec<(String, usize, usize)>,
     pub(crate) stop_after: usize,
 }
 
 impl Log {
     pub(crate) fn new(stop_after: usize) -> Self {
-        Log { lines: Vec::new(), updates: Vec::new(), stop_after }
+        Log { lines: Vec::new(), details: Vec::new(), updates: Vec::new(), stop_after }
     }
 }
 
@@ -119,7 +127,9 @@ impl Progress for Log {
         self.lines.push(line.into());
     }
 
-    fn detail(&mut self, _: &str) {}
+    fn detail(&mut self, lines: &str) {
+        self.details.push(lines.into());
+    }
 }
 
 /// A store that dies at its n-th change, of which an append is done by half.

@@ -8,7 +8,7 @@ mod sft;
 use cream_engine::{Adapter, Backend, Batch, Group, Llama, MemoryPlan, Outline, Schedule, Trainer};
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{fewer_tokens, fitting};
+use crate::budget::{fewer_tokens, fitting, outline};
 use crate::error::{Error, Result};
 use crate::jsonl::to_jsonl;
 use crate::pack::{largest_batch, pack};
@@ -20,6 +20,7 @@ use crate::weights::{save_adapter, save_model};
 
 pub use options::TrainOptions;
 pub use preference::{PreferenceLoss, train};
+pub(crate) use sft::groups as sft_groups;
 pub use sft::sft;
 
 /// A model that is trained: its adapter, or without one all its weights.
@@ -147,19 +148,8 @@ async fn fit<B: Backend, O: Objective>(
         total_steps: steps.len() as u32 + 1,
     };
     // What is chosen here is not recorded: the weights depend on it by rounding alone, and another device may choose anew.
-    let smaller = fewer_tokens(options.batch_tokens).map(|tokens| (true, tokens));
-    let asked = (options.recompute, options.batch_tokens);
-    let (recompute, batch_tokens) = fitting(
-        O::STAGE,
-        model.backend(),
-        std::iter::once(asked).chain(smaller),
-        |&(recompute, batch_tokens)| {
-            let batch = largest_batch(groups, batch_tokens, model.config().vocab_size)?;
-            Ok(MemoryPlan::train(&Outline::of(model, adapter.as_deref()), &batch, recompute)?)
-        },
-        |(_, batch_tokens)| format!("--recompute --batch-tokens {batch_tokens}"),
-        progress,
-    )?;
+    let outline = outline(model, adapter.as_deref());
+    let (recompute, batch_tokens) = fitting_batch(O::STAGE, &outline, groups, options, progress)?;
     let mut trainer = Trainer::new(model, adapter.as_deref(), options.adamw, recompute);
     if let Some(saved) = take_up(store, folder, record)? {
         trainer.restore(model, adapter.as_deref_mut(), &saved)?;
@@ -209,6 +199,28 @@ async fn fit<B: Backend, O: Objective>(
     }
     store.remove(&state)?;
     summary(store, folder)
+}
+
+/// Whether activations are recomputed, and tokens at once: as the options say, or as the device's memory takes.
+pub(crate) fn fitting_batch(
+    stage: Stage,
+    outline: &Outline,
+    groups: &[Group],
+    options: &TrainOptions,
+    progress: &mut dyn Progress,
+) -> Result<(bool, usize)> {
+    let smaller = fewer_tokens(options.batch_tokens).map(|tokens| (true, tokens));
+    fitting(
+        stage,
+        outline.budget(),
+        std::iter::once((options.recompute, options.batch_tokens)).chain(smaller),
+        |&(recompute, batch_tokens)| {
+            let batch = largest_batch(groups, options.batch_size, batch_tokens, outline.config().vocab_size)?;
+            Ok(MemoryPlan::train(outline, &batch, recompute)?)
+        },
+        |(_, batch_tokens)| format!("--recompute --batch-tokens {batch_tokens}"),
+        progress,
+    )
 }
 
 /// Adds the gradient of one step's mean loss; returns that loss and the means of the rest.

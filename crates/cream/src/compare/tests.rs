@@ -1,3 +1,4 @@
+use cream_engine::Budget;
 use pollster::block_on;
 
 use super::*;
@@ -6,7 +7,7 @@ use crate::pair::Level;
 use crate::rows::{Completions, Rewards};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
-use crate::testing::{Log, files, letter, model, prompts, supervised, text};
+use crate::testing::{Log, files, letter, model, outlines, prompts, supervised, text};
 use crate::train::TrainOptions;
 
 fn config() -> RunConfig {
@@ -54,6 +55,7 @@ fn call(
         text: &text,
         base_model: "tiny",
         fingerprint: "of tiny",
+        outlines: &outlines(&files, Budget::default()),
         load: &mut load,
         external: Some(&mut letters),
     };

@@ -3,6 +3,7 @@
 use cream_engine::{Backend, Group};
 
 use super::{ChoiceRow, EvalOptions, Measures, Outcome, share};
+use crate::budget::outline;
 use crate::error::{Error, Result};
 use crate::policy::{Encoder, Policy};
 use crate::progress::{Progress, Stage, Update};
@@ -18,7 +19,8 @@ pub(super) async fn evaluate<B: Backend>(
 ) -> Result<(Vec<Outcome>, Measures)> {
     let groups = rows.iter().map(|row| group(policy.encoder, row, options.chat)).collect::<Result<Vec<_>>>()?;
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-    let batch_tokens = fitting_tokens(policy, &groups, options.batch_tokens, progress)?;
+    let outline = outline(policy.model, policy.adapter);
+    let batch_tokens = fitting_tokens(&outline, &groups, groups.len(), options.batch_tokens, progress)?;
     let mut told = |done, tokens| {
         progress.update(&Update { stage: Stage::Score, output: name, done, total: rows.len(), tokens, metrics: None })
     };

@@ -51,9 +51,13 @@ impl<'b, B: Backend> Models<'_, 'b, B> {
         let wanted = (if lora { 0 } else { self.number(model) }, trainable);
         let held = match self.held.take() {
             Some((number, as_trainable, held)) if (number, as_trainable) == wanted => held,
-            // Dropped before the next is loaded: there may not be room for two.
+            // Given back before the next is loaded: there may not be room for two.
             other => {
-                drop(other);
+                if let Some((.., held)) = other {
+                    let backend = held.backend().clone();
+                    drop(held);
+                    backend.trim();
+                }
                 let folder = self.folder(wanted.0);
                 (self.inputs.load)(folder.as_deref(), trainable)?
             }

@@ -1,7 +1,8 @@
+mod ahead;
 #[cfg(feature = "gpu")]
-mod lost;
+mod gpu_lost;
 
-use cream_engine::Cpu;
+use cream_engine::{Budget, Cpu};
 use pollster::block_on;
 
 use super::*;
@@ -12,7 +13,7 @@ use crate::pair::{Level, RejectedFrom, Reward, TrainReference};
 use crate::rows::{Completions, Pair, Rewards, Scores};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
-use crate::testing::{Log, Mortal, files, model, prompts, supervised, text};
+use crate::testing::{Log, Mortal, files, model, outlines, prompts, supervised, text};
 use crate::train::TrainOptions;
 
 /// Small enough to run a hundred times: 4 prompts of 3 completions, two to a chunk, two steps a round.
@@ -31,6 +32,18 @@ pub(super) fn config(tuning: Tuning) -> RunConfig {
 
 /// One call; how often a model was loaded.
 fn call(
+    config: &RunConfig,
+    prompts: &[Prompt],
+    sft: &[SftRow],
+    store: &mut dyn Store,
+    log: &mut Log,
+) -> Result<(Vec<Summary>, usize)> {
+    call_within(Budget::default(), config, prompts, sft, store, log)
+}
+
+/// The same where so much memory may be taken.
+fn call_within(
+    budget: Budget,
     config: &RunConfig,
     prompts: &[Prompt],
     sft: &[SftRow],
@@ -67,6 +80,7 @@ fn call(
         text: &text,
         base_model: "tiny",
         fingerprint: "of tiny",
+        outlines: &outlines(&files, budget),
         load: &mut load,
         external: Some(&mut letters),
     };

@@ -6,6 +6,7 @@ use super::{Objective, Record, Term, TrainOptions, TrainSummary, Trainee, fit};
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
+use crate::policy::Encoder;
 use crate::progress::{Progress, Stage};
 use crate::rows::SftRow;
 use crate::store::Output;
@@ -51,7 +52,17 @@ pub async fn sft<B: Backend>(
     if rows.is_empty() {
         return Err(Error::file("supervised data", "no rows, expected at least one"));
     }
-    let encoder = trainee.encoder;
+    let objective = Supervised { groups: groups(trainee.encoder, rows)? };
+    let rows = fingerprint([to_jsonl(rows).as_slice()]);
+    let options = options.resolved(Stage::Sft, trainee.adapter.is_some());
+    let record = Record::of(&trainee, Stage::Sft, &options, seed, None, &rows);
+    fit(trainee, &objective, &options, seed, &record, output, progress)
+        .await
+        .map_err(|error| error.of_stage(Stage::Sft))
+}
+
+/// All rows as tokens.
+pub(crate) fn groups(encoder: Encoder<'_>, rows: &[SftRow]) -> Result<Vec<Group>> {
     let group = |(i, row): (usize, &SftRow)| {
         let id = format!("row {}", i + 1);
         Ok(Group {
@@ -59,11 +70,5 @@ pub async fn sft<B: Backend>(
             completions: vec![encoder.completion(&id, &row.completion)?],
         })
     };
-    let objective = Supervised { groups: rows.iter().enumerate().map(group).collect::<Result<_>>()? };
-    let rows = fingerprint([to_jsonl(rows).as_slice()]);
-    let options = options.resolved(Stage::Sft, trainee.adapter.is_some());
-    let record = Record::of(&trainee, Stage::Sft, &options, seed, None, &rows);
-    fit(trainee, &objective, &options, seed, &record, output, progress)
-        .await
-        .map_err(|error| error.of_stage(Stage::Sft))
+    rows.iter().enumerate().map(group).collect()
 }

@@ -1,13 +1,13 @@
 //! A device that is lost in the middle of a run, on the first adapter that wgpu sees.
 
 use cream_engine::gpu::{Gpu, adapters};
-use cream_engine::{Llama, hf};
+use cream_engine::{Budget, Llama, hf};
 
 use super::*;
 use crate::progress::{Stage, Update};
 use crate::score::ScoreOptions;
 use crate::store::Memory;
-use crate::testing::{files, prompts, text};
+use crate::testing::{files, outlines, prompts, text};
 
 /// Destroys the device when something of this stage is done.
 struct Destroyer {
@@ -48,6 +48,7 @@ fn call(store: &mut Memory, destroyed_at: Option<Stage>) -> Result<Vec<Summary>>
         text: &text,
         base_model: "tiny",
         fingerprint: "of tiny",
+        outlines: &outlines(&files, Budget::default()),
         load: &mut load,
         external: None,
     };
