@@ -379,11 +379,21 @@ fn memory_is_planned_told_and_kept_to() {
         )
     };
     let told = String::from_utf8(cream(&run("told", "-v")).output().unwrap().stderr).unwrap();
+    // All at the start, and each again when its turn comes.
+    let ahead = |stage: &str| {
+        let plan =
+            told.split_once(&format!("to come, at most: {stage}: memory planned")).unwrap_or_else(|| panic!("{told}"));
+        let (_, bytes) = plan.1.split_once("in all").unwrap();
+        bytes.trim_start().split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let most = ["sample", "score", "train"].map(ahead).into_iter().max().unwrap();
     for stage in ["sample", "score", "train"] {
-        assert!(told.contains(&format!("{stage}: memory planned")), "{told}");
+        assert!(told.matches(&format!("{stage}: memory planned")).count() > 1, "{told}");
     }
+    fails(&run("late", &format!("--memory {} --quiet", most - 1)), 1, &[&format!("{most} bytes of memory are needed")]);
+    assert!(!folder.join("late/iteration-1").exists());
     // The weights of the tiny model alone are more.
-    fails(&run("small", "--memory 100kB --quiet"), 1, &["451840 bytes of memory and 100000 may be taken"]);
+    fails(&run("small", "--memory 100kB --quiet"), 1, &["100000 may be taken; its weights alone are 451840"]);
     fails(&run("odd", "--memory 1XB"), 2, &["--memory", "expected auto or a size like 3GB"]);
     assert!(!folder.join("small/iteration-1").exists());
 }
