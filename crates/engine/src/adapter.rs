@@ -200,32 +200,25 @@ impl<B: Backend> Adapter<B> {
         }
     }
 
-    /// `make` gives buffers for the factors, all A or all B, of linears of one input.
+    /// `make` gives buffers for all factors, in their order.
     fn build(
         model: &LlamaConfig,
         config: LoraConfig,
-        mut make: impl FnMut(&[Factor]) -> Result<Vec<B::Buffer>>,
+        make: impl FnOnce(&[Factor]) -> Result<Vec<B::Buffer>>,
     ) -> Result<Self> {
         let (r, scale) = (config.r, config.lora_alpha / config.r as f32);
-        let mut blocks = Vec::with_capacity(model.num_hidden_layers);
-        for layer in 0..model.num_hidden_layers {
-            let mut pairs = [const { None }; 7];
-            for linears in Linear::BY_INPUT {
-                let linears = linears.iter().copied().filter(|linear| config.target_modules.contains(linear));
-                let [mut of_a, mut of_b] = [vec![], vec![]];
-                for linear in linears.clone() {
-                    let ([d_out, d_in], [a, b]) = (linear.shape(model), factor_names(layer, linear));
-                    of_a.push(Factor { name: a, shape: [r, d_in], is_a: true });
-                    of_b.push(Factor { name: b, shape: [d_out, r], is_a: false });
-                }
-                for ((linear, a), b) in linears.zip(make(&of_a)?).zip(make(&of_b)?) {
-                    let [d_out, d_in] = linear.shape(model);
-                    let (a, b) = (Matrix::dense(a, r, d_in), Matrix::dense(b, d_out, r));
-                    pairs[linear as usize] = Some(Lora { a, b, scale });
-                }
-            }
-            blocks.push(pairs);
-        }
+        let pair = |layer: usize, linear: Linear| {
+            let ([d_out, d_in], [a, b]) = (linear.shape(model), factor_names(layer, linear));
+            [Factor { name: a, shape: [r, d_in], is_a: true }, Factor { name: b, shape: [d_out, r], is_a: false }]
+        };
+        let is_target = |linear: &Linear| config.target_modules.contains(linear);
+        let pairs = |layer| Linear::ALL.map(|linear| is_target(&linear).then(|| pair(layer, linear)));
+        let factors: Vec<Factor> = (0..model.num_hidden_layers).flat_map(|layer| in_order(pairs(layer))).collect();
+        let matrices = make(&factors)?.into_iter().zip(&factors);
+        let matrices = matrices.map(|(buffer, factor)| Matrix::dense(buffer, factor.shape[0], factor.shape[1]));
+        let lora = |[a, b]: [Matrix<B>; 2]| Lora { a, b, scale };
+        let by_linear = paired(model.num_hidden_layers, is_target, matrices).into_iter();
+        let blocks = by_linear.map(|pairs| pairs.map(|pair| pair.map(lora))).collect();
         Ok(Adapter { config, blocks })
     }
 
@@ -270,23 +263,31 @@ impl<B: Backend> Adapter<B> {
 
     /// A copy that can be trained apart from this one.
     pub fn duplicate(&self, backend: &B) -> Self {
-        let copied = |pairs: &[Option<Lora<B>>; 7]| {
-            let mut copies = [const { None }; 7];
-            for linears in Linear::BY_INPUT {
-                let own = linears.iter().filter_map(|&linear| Some((linear, pairs[linear as usize].as_ref()?)));
-                let copies_of = |factor: fn(&Lora<B>) -> &Matrix<B>| {
-                    let factors: Vec<_> = own.clone().filter_map(|(_, pair)| factor(pair).buffer()).collect();
-                    backend.duplicate_all(&factors)
-                };
-                let (of_a, of_b) = (copies_of(|pair| &pair.a), copies_of(|pair| &pair.b));
-                for (((linear, Lora { a, b, scale }), new_a), new_b) in own.zip(of_a).zip(of_b) {
-                    let (a, b) = (Matrix::dense(new_a, a.rows(), a.cols()), Matrix::dense(new_b, b.rows(), b.cols()));
-                    copies[linear as usize] = Some(Lora { a, b, scale: *scale });
-                }
-            }
-            copies
-        };
-        Adapter { config: self.config.clone(), blocks: self.blocks.iter().map(copied).collect() }
+        let shape = |matrix: &Matrix<B>| [matrix.rows(), matrix.cols()];
+        let shapes: Vec<_> = self.matrices().into_iter().map(shape).collect();
+        let buffers: Vec<&B::Buffer> = self.matrices().into_iter().filter_map(Matrix::buffer).collect();
+        let copies = backend.duplicate_all(&buffers).into_iter().zip(shapes);
+        let copies = copies.map(|(buffer, [rows, cols])| Matrix::dense(buffer, rows, cols));
+        let scale = self.config.lora_alpha / self.config.r as f32;
+        let by_linear = self.paired(copies).into_iter();
+        let blocks = by_linear.map(|pairs| pairs.map(|pair| pair.map(|[a, b]| Lora { a, b, scale }))).collect();
+        Adapter { config: self.config.clone(), blocks }
+    }
+
+    /// All factors, in their order.
+    fn matrices<'a>(&'a self) -> Vec<&'a Matrix<B>> {
+        let factors = |pair: &'a Option<Lora<B>>| pair.as_ref().map(|Lora { a, b, .. }| [a, b]);
+        self.blocks.iter().flat_map(|pairs| in_order(pairs.each_ref().map(factors))).collect()
+    }
+
+    /// Numbers of each factor, in their order.
+    pub(crate) fn lens(&self) -> Vec<usize> {
+        self.matrices().into_iter().map(|matrix| matrix.rows() * matrix.cols()).collect()
+    }
+
+    /// Something for each factor, in their order, as pairs by layer and [`Linear`].
+    pub(crate) fn paired<T>(&self, values: impl IntoIterator<Item = T>) -> Vec<[Option<[T; 2]>; 7]> {
+        paired(self.blocks.len(), |linear| self.config.target_modules.contains(linear), values)
     }
 
     /// Its shape.
@@ -298,18 +299,52 @@ impl<B: Backend> Adapter<B> {
         self.blocks[layer][linear as usize].as_ref()
     }
 
-    /// All factors under their PEFT names, in the order of blocks and linears, A before B.
+    /// All factors under their PEFT names, in their order.
     pub(crate) fn parameters_mut(&mut self) -> Vec<(String, Option<&mut B::Buffer>)> {
         let mut out = Vec::new();
         for (layer, pairs) in self.blocks.iter_mut().enumerate() {
-            for (linear, pair) in Linear::ALL.into_iter().zip(pairs) {
-                let Some(pair) = pair else { continue };
-                let [a, b] = factor_names(layer, linear);
-                out.extend([(a, pair.a.dense_mut()), (b, pair.b.dense_mut())]);
-            }
+            let mut linears = Linear::ALL.into_iter();
+            out.extend(in_order(pairs.each_mut().map(|pair| {
+                let [name_a, name_b] = factor_names(layer, linears.next()?);
+                let Lora { a, b, .. } = pair.as_mut()?;
+                Some([(name_a, a.dense_mut()), (name_b, b.dense_mut())])
+            })));
         }
         out
     }
+}
+
+/// The order of factors: block by block, input by input, every A before every B. So those that are multiplied as one lie
+/// behind each other, and all that is trained does.
+pub(crate) fn in_order<T>(mut pairs: [Option<[T; 2]>; 7]) -> Vec<T> {
+    let mut out = Vec::new();
+    for linears in Linear::BY_INPUT {
+        let own = linears.iter().filter_map(|&linear| pairs[linear as usize].take());
+        let (of_a, of_b): (Vec<T>, Vec<T>) = own.map(|[a, b]| (a, b)).unzip();
+        out.extend(of_a.into_iter().chain(of_b));
+    }
+    out
+}
+
+/// Back from that order, for so many layers.
+fn paired<T>(
+    layers: usize,
+    is_target: impl Fn(&Linear) -> bool,
+    values: impl IntoIterator<Item = T>,
+) -> Vec<[Option<[T; 2]>; 7]> {
+    let mut values = values.into_iter();
+    let mut block = |_| {
+        let mut pairs = [const { None }; 7];
+        for linears in Linear::BY_INPUT {
+            let own: Vec<Linear> = linears.iter().copied().filter(&is_target).collect();
+            let [of_a, of_b] = [(); 2].map(|()| values.by_ref().take(own.len()).collect::<Vec<_>>());
+            for ((linear, a), b) in own.into_iter().zip(of_a).zip(of_b) {
+                pairs[linear as usize] = Some([a, b]);
+            }
+        }
+        pairs
+    };
+    (0..layers).map(&mut block).collect()
 }
 
 /// One factor of a pair.
@@ -320,7 +355,7 @@ pub(crate) struct Factor {
     is_a: bool,
 }
 
-/// Factors of linears of one input, on a device.
+/// Factors on a device.
 fn uploaded<B: Backend>(backend: &B, factors: impl IntoIterator<Item = Vec<f32>>) -> Vec<B::Buffer> {
     let factors: Vec<Vec<f32>> = factors.into_iter().collect();
     backend.upload_all(&factors.iter().map(Vec::as_slice).collect::<Vec<_>>())

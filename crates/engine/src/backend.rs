@@ -328,6 +328,11 @@ pub trait Backend: Clone + std::fmt::Debug {
         data.iter().map(|data| self.upload(data)).collect()
     }
 
+    /// The same of [`Backend::zeros`].
+    fn zeros_all(&self, lens: &[usize]) -> Vec<Self::Buffer> {
+        lens.iter().map(|&len| self.zeros(len)).collect()
+    }
+
     /// The same of [`Backend::duplicate`].
     fn duplicate_all(&self, sources: &[&Self::Buffer]) -> Vec<Self::Buffer> {
         sources.iter().map(|source| self.duplicate(source)).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use safetensors::{SafeTensors, tensor::TensorView};
 
-use crate::adapter::{Adapter, Linear};
+use crate::adapter::{Adapter, Linear, in_order};
 use crate::backend::{AdamW, Backend, LinearGradient, Parameter};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -36,6 +36,13 @@ pub(crate) enum OwnGradient<B: Backend> {
 }
 
 impl<B: Backend> OwnGradient<B> {
+    fn pair(&self) -> Option<[&B::Buffer; 2]> {
+        match self {
+            OwnGradient::Lora { a, b } => Some([a, b]),
+            OwnGradient::Frozen | OwnGradient::Weight(_) => None,
+        }
+    }
+
     pub(crate) fn as_target(&mut self) -> LinearGradient<'_, B> {
         match self {
             OwnGradient::Frozen => LinearGradient::Frozen,
@@ -52,23 +59,29 @@ impl<B: Backend> Gradients<B> {
         let all = adapter.is_none();
         let when = |trained: bool, len: usize| trained.then(|| backend.zeros(len));
         let table = config.vocab_size * config.hidden_size;
-        let block = |layer: usize| BlockGradients {
+        let factors = adapter.map(|adapter| adapter.paired(backend.zeros_all(&adapter.lens())));
+        let linears: Vec<[OwnGradient<B>; 7]> = match factors {
+            Some(blocks) => {
+                let own = |pair: Option<[B::Buffer; 2]>| {
+                    pair.map_or(OwnGradient::Frozen, |[a, b]| OwnGradient::Lora { a, b })
+                };
+                blocks.into_iter().map(|pairs| pairs.map(own)).collect()
+            }
+            None => {
+                let own = |linear: Linear| OwnGradient::Weight(backend.zeros(linear.shape(config).iter().product()));
+                (0..config.num_hidden_layers).map(|_| Linear::ALL.map(own)).collect()
+            }
+        };
+        let block = |linears| BlockGradients {
             attention_norm: when(all, config.hidden_size),
             mlp_norm: when(all, config.hidden_size),
-            linears: Linear::ALL.map(|linear| match adapter.map(|adapter| adapter.get(layer, linear)) {
-                None => OwnGradient::Weight(backend.zeros(linear.shape(config).iter().product())),
-                Some(None) => OwnGradient::Frozen,
-                Some(Some(pair)) => OwnGradient::Lora {
-                    a: backend.zeros(pair.a.rows() * pair.a.cols()),
-                    b: backend.zeros(pair.b.rows() * pair.b.cols()),
-                },
-            }),
+            linears,
         };
         Gradients {
             embedding: when(all, table),
             head: when(all && !config.tie_word_embeddings, table),
             norm: when(all, config.hidden_size),
-            blocks: (0..config.num_hidden_layers).map(block).collect(),
+            blocks: linears.into_iter().map(block).collect(),
         }
     }
 
@@ -77,13 +90,11 @@ impl<B: Backend> Gradients<B> {
         let mut out: Vec<&B::Buffer> = self.embedding.iter().collect();
         for block in &self.blocks {
             out.extend(block.attention_norm.iter().chain(&block.mlp_norm));
-            for linear in &block.linears {
-                match linear {
-                    OwnGradient::Frozen => {}
-                    OwnGradient::Lora { a, b } => out.extend([a, b]),
-                    OwnGradient::Weight(weight) => out.push(weight),
-                }
-            }
+            out.extend(in_order(block.linears.each_ref().map(OwnGradient::pair)));
+            out.extend(block.linears.iter().filter_map(|own| match own {
+                OwnGradient::Weight(weight) => Some(weight),
+                OwnGradient::Frozen | OwnGradient::Lora { .. } => None,
+            }));
         }
         out.extend(self.norm.iter().chain(&self.head));
         out
@@ -120,8 +131,12 @@ impl<B: Backend> Trainer<B> {
     /// With `recompute`, activations inside blocks are computed again in the backward pass instead of being kept.
     pub fn new(model: &Llama<B>, adapter: Option<&Adapter<B>>, options: AdamW, recompute: bool) -> Self {
         let backend = model.backend();
-        let zeros = |like: &B::Buffer| [(); 2].map(|()| backend.zeros(backend.len(like)));
-        let moments = Gradients::zeros(model, adapter).buffers().into_iter().map(zeros).collect();
+        let gradients = Gradients::zeros(model, adapter);
+        let lens: Vec<usize> = gradients.buffers().into_iter().map(|buffer| backend.len(buffer)).collect();
+        // Given back before as much is taken for each moment.
+        drop(gradients);
+        let [first, second] = [(); 2].map(|()| backend.zeros_all(&lens));
+        let moments = first.into_iter().zip(second).map(|(first, second)| [first, second]).collect();
         Trainer { options, recompute, gradients: None, moments, step: 0 }
     }
 

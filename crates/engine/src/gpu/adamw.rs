@@ -1,13 +1,13 @@
 //! AdamW as torch steps it, after clipping by the global norm.
 
 use super::Gpu;
-use super::buffer::GpuBuffer;
+use super::buffer::{GpuBuffer, joined};
 use super::dispatch::{Device, Kernel, each};
 use super::shaders::shader;
 use super::split::by_numbers;
 use crate::backend::{AdamW, Parameter};
 
-/// Step `step`, counted from 1; one kernel a tensor.
+/// Step `step`, counted from 1; one kernel for tensors that lie behind each other.
 pub(super) fn step(
     device: &Device,
     parameters: Vec<Parameter<'_, Gpu>>,
@@ -22,8 +22,15 @@ pub(super) fn step(
     let root_correction = correction(beta2).sqrt() as f32;
     let decay = 1.0 - learning_rate * weight_decay;
     let numbers = [max_grad_norm, beta1, beta2, eps, step_size, root_correction, decay].map(f32::to_bits);
-    for Parameter { value, gradient, first, second } in parameters {
-        by_numbers(device, [value, gradient, first, second], |[value, gradient, first, second]| {
+    let arrays = parameters.into_iter().map(|Parameter { value, gradient, first, second }| {
+        [&*value, gradient, &*first, &*second].map(GpuBuffer::clone)
+    });
+    let join = |last: &[GpuBuffer; 4], next: &[GpuBuffer; 4]| {
+        let runs: Option<Vec<GpuBuffer>> = last.iter().zip(next).map(|(last, next)| last.joined(next)).collect();
+        runs?.try_into().ok()
+    };
+    for run in joined(arrays, join) {
+        by_numbers(device, run.each_ref(), |[value, gradient, first, second]| {
             let kernel = Kernel { shader: shader!("adamw"), constants: vec![] };
             let bindings = [&value, &gradient, &first, &second, norm_squared].map(GpuBuffer::storage);
             let parameters = [&[value.len() as u32][..], &numbers].concat();

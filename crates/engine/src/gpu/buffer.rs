@@ -136,6 +136,12 @@ impl<T> Array<T> {
         Array { storage: self.storage.clone(), start, len, kind: PhantomData }
     }
 
+    /// This and the next one, where it begins as this one ends.
+    pub(super) fn joined(&self, next: &Self) -> Option<Self> {
+        let follows = Arc::ptr_eq(&self.storage, &next.storage) && self.start + self.len == next.start;
+        follows.then(|| Array { len: self.len + next.len, ..self.clone() })
+    }
+
     pub(super) fn storage(&self) -> Binding<'_> {
         let whole = Binding { buffer: &self.storage.buffer, offset: 0, bytes: 0 };
         whole.part(self.start, self.len)
@@ -147,4 +153,16 @@ impl Drop for Storage {
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.recent.entry(self.buffer.size()).or_default().push(self.buffer.clone());
     }
+}
+
+/// Runs of things that `join` makes one, as one each.
+pub(super) fn joined<T>(things: impl IntoIterator<Item = T>, join: impl Fn(&T, &T) -> Option<T>) -> Vec<T> {
+    let mut runs: Vec<T> = Vec::new();
+    for next in things {
+        match runs.last().and_then(|last| join(last, &next)) {
+            Some(longer) => *runs.last_mut().expect("it was joined") = longer,
+            None => runs.push(next),
+        }
+    }
+    runs
 }

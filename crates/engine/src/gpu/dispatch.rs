@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
 
-use super::buffer::{ALIGNMENT, Array, Binding, GpuBuffer, GpuIndices, Pool};
+use super::buffer::{ALIGNMENT, Array, Binding, GpuBuffer, GpuIndices, Pool, joined};
 use super::forms::Forms;
 use super::recording::{CAPACITY, PARAMETER_STRIDE, Recording};
 use super::shaders::Shader;
@@ -164,18 +164,19 @@ impl Device {
     }
 
     fn take_all<T>(&self, lens: &[usize], for_queue: bool) -> Vec<Array<T>> {
-        let ends = lens.iter().scan(0, |end, len| {
-            *end += len;
-            Some(*end)
-        });
-        let ranges: Vec<Range<usize>> = lens.iter().zip(ends).map(|(len, end)| end - len..end).collect();
-        let whole = ranges.last().map_or(0, |last| last.end);
-        let apart = ranges.iter().any(|range| !range.start.is_multiple_of(ALIGNMENT));
-        if apart || 4 * whole as u64 > self.buffer_bytes {
-            return lens.iter().map(|&len| self.take(len, for_queue)).collect();
+        let mut runs: Vec<Vec<Range<usize>>> = Vec::new();
+        for &len in lens {
+            let follows = |&end: &usize| end.is_multiple_of(ALIGNMENT) && 4 * (end + len) as u64 <= self.buffer_bytes;
+            match runs.last_mut().and_then(|run| Some((run.last()?.end, run))).filter(|(end, _)| follows(end)) {
+                Some((end, run)) => run.push(end..end + len),
+                None => runs.push(std::iter::once(0..len).collect()),
+            }
         }
-        let whole = self.take(whole, for_queue);
-        ranges.iter().map(|range| whole.rows(range, 1)).collect()
+        let arrays = |run: &Vec<Range<usize>>| {
+            let whole = self.take(run.last().map_or(0, |last| last.end), for_queue);
+            run.iter().map(|range| whole.rows(range, 1)).collect::<Vec<_>>()
+        };
+        runs.iter().flat_map(arrays).collect()
     }
 
     /// Copies, behind each other as [`Device::write_all`] does.
@@ -186,10 +187,14 @@ impl Device {
         copies
     }
 
-    /// Fills with zeros.
-    pub(super) fn clear(&self, buffer: &GpuBuffer) {
-        let Binding { buffer, offset, bytes } = buffer.storage();
-        self.record(|encoder| encoder.clear_buffer(buffer, offset, Some(bytes)));
+    /// Of zeros, behind each other as [`Device::write_all`] lays them.
+    pub(super) fn zeros_all(&self, lens: &[usize]) -> Vec<GpuBuffer> {
+        let arrays = self.take_all(lens, false);
+        for run in joined(arrays.iter().cloned(), Array::joined) {
+            let Binding { buffer, offset, bytes } = run.storage();
+            self.record(|encoder| encoder.clear_buffer(buffer, offset, Some(bytes)));
+        }
+        arrays
     }
 
     /// Copies all of `from` to the start of `to`.

@@ -108,9 +108,7 @@ impl Backend for Gpu {
     }
 
     fn zeros(&self, len: usize) -> GpuBuffer {
-        let out = self.0.buffer(len);
-        self.0.clear(&out);
-        out
+        self.zeros_all(&[len]).swap_remove(0)
     }
 
     fn upload(&self, data: &[f32]) -> GpuBuffer {
@@ -315,6 +313,10 @@ impl Backend for Gpu {
 
     fn upload_all(&self, data: &[&[f32]]) -> Vec<GpuBuffer> {
         self.0.write_all(data)
+    }
+
+    fn zeros_all(&self, lens: &[usize]) -> Vec<GpuBuffer> {
+        self.0.zeros_all(lens)
     }
 
     fn duplicate_all(&self, sources: &[&GpuBuffer]) -> Vec<GpuBuffer> {

@@ -1,19 +1,20 @@
 //! The square of a gradient's norm.
 
-use super::buffer::GpuBuffer;
+use super::buffer::{GpuBuffer, joined};
 use super::dispatch::{Device, Kernel, line};
 use super::shaders::shader;
 
 /// Numbers that one workgroup sums.
 const CHUNK: usize = 1 << 14;
 
-/// Over all numbers of all buffers: one kernel a buffer, and one over their sums.
+/// Over all numbers of all buffers: one kernel for those that lie behind each other, and one over the sums.
 pub(super) fn sum(device: &Device, buffers: &[&GpuBuffer], out: &GpuBuffer) {
     let parts = |buffer: &GpuBuffer| {
         let parts = device.parts(buffer.len(), &[1]).into_iter();
         parts.map(|part| buffer.rows(&part, 1)).collect::<Vec<_>>()
     };
-    let buffers: Vec<GpuBuffer> = buffers.iter().flat_map(|buffer| parts(buffer)).collect();
+    let runs = joined(buffers.iter().map(|&buffer| buffer.clone()), GpuBuffer::joined);
+    let buffers: Vec<GpuBuffer> = runs.iter().flat_map(parts).collect();
     let groups = |buffer: &GpuBuffer| buffer.len().div_ceil(CHUNK);
     let sums = device.buffer(buffers.iter().map(groups).sum());
     let mut start = 0;

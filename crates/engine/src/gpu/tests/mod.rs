@@ -2,6 +2,7 @@
 
 mod attention;
 mod matmul;
+mod optimiser;
 mod rms_norm;
 mod rope;
 mod split;
