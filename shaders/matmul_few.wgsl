@@ -49,7 +49,7 @@ fn input(row: u32, k: u32, of_low: bool) -> vec4<f32> {
     if of_low {
         return low[(row * parameters.adapters * parameters.rank + k) / 4u];
     }
-    return x_at(row, k, parameters.d_in);
+    return x_inside(row, k, parameters.d_in);
 }
 
 // What four weights give to four rows.

@@ -9,3 +9,8 @@ fn x_at(row: u32, column: u32, width: u32) -> vec4<f32> {
     }
     return vec4(0.0);
 }
+
+// The same of a column that the row has.
+fn x_inside(row: u32, column: u32, width: u32) -> vec4<f32> {
+    return x[(row * width + column) / 4u];
+}

@@ -81,16 +81,16 @@ impl<B: Backend> Bench<B> {
                 [&mut keys, &mut values],
             );
         };
-        cases.push(case("norm, q k v, rope_to_cache", [10.0, 12.0], Box::new(project)));
+        cases.push(case("norm + q k v + rope_to_cache", [10.0, 12.0], Box::new(project)));
         let (weights, gain, h) = (self.layers(&["gate_proj", "up_proj"])?, self.numbers(width), x());
         let mut out = backend.buffer(rows * self.config.intermediate_size);
         let gate = move |i: usize| {
             let [gate, up] = [0, 1].map(|n| bare(&weights[i % weights.len()][n]));
             backend.gated(&h, &Norm { weight: &gain, eps: EPS }, [&gate, &up], &mut out);
         };
-        cases.push(case("norm, gate up, silu", [5.0, 19.0], Box::new(gate)));
+        cases.push(case("norm + gate up + silu", [5.0, 19.0], Box::new(gate)));
         for (name, title, predicted) in
-            [("o_proj", "o_proj, residual", [5.0, 5.0]), ("down_proj", "down_proj, residual", [5.0, 8.0])]
+            [("o_proj", "o_proj + residual", [5.0, 5.0]), ("down_proj", "down_proj + residual", [5.0, 8.0])]
         {
             let weights = self.layers(&[name])?;
             let (from, mut to) = (self.numbers(rows * weights[0][0].cols()), x());

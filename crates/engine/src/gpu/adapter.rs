@@ -54,7 +54,7 @@ fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
 }
 
 /// Discrete GPUs first, software last.
-async fn sorted() -> Vec<(AdapterInfo, wgpu::Adapter)> {
+pub(super) async fn sorted() -> Vec<(AdapterInfo, wgpu::Adapter)> {
     let mut found: Vec<_> = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
     found.sort_by_key(|adapter| rank(adapter.get_info().device_type).0);
     found.into_iter().map(|adapter| (describe(&adapter), adapter)).collect()

@@ -48,17 +48,26 @@ fn shared(device: &OnceLock<Option<Gpu>>, limits: impl FnOnce(wgpu::Limits) -> w
     };
     let shared = device.get_or_init(open).clone();
     if shared.is_none() {
-        // libtest names a test's thread after it, and would keep what println! says to itself.
-        let thread = std::thread::current();
-        let _ = writeln!(stderr(), "skipped: {}: no adapter for wgpu", thread.name().unwrap_or_default());
+        skip("no adapter for wgpu");
     }
     shared
+}
+
+fn skip(why: &str) {
+    // libtest names a test's thread after it, and would keep what println! says to itself.
+    let thread = std::thread::current();
+    let _ = writeln!(stderr(), "skipped: {}: {why}", thread.name().unwrap_or_default());
 }
 
 /// The first adapter with products on cooperative matrices, or on what imitates them where it has none, in tiles of 128
 /// where there are so many of them.
 pub(crate) fn cooperative_gpu(enough_large_tiles: usize) -> Option<Gpu> {
     gpu()?;
+    let (_, adapter) = block_on(super::adapter::sorted()).into_iter().next()?;
+    if !adapter.features().contains(wgpu::Features::SHADER_F16) {
+        skip("no f16 in shaders");
+        return None;
+    }
     let choose = |forms: Forms| Forms { fragments: forms.fragments.or(Some(Fragments::Imitated)), enough_large_tiles };
     Some(block_on(Gpu::open(0, |limits| limits, choose)).unwrap())
 }
