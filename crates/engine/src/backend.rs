@@ -259,15 +259,8 @@ pub trait Backend: Clone + std::fmt::Debug {
 
     /// `out = gate * sigmoid(gate) * up`, element by element.
     fn swiglu(&self, gate: &Self::Buffer, up: &Self::Buffer, out: &mut Self::Buffer);
-    /// Overwrites d_gate and d_up.
-    fn swiglu_backward(
-        &self,
-        gate: &Self::Buffer,
-        up: &Self::Buffer,
-        d_out: &Self::Buffer,
-        d_gate: &mut Self::Buffer,
-        d_up: &mut Self::Buffer,
-    );
+    /// Turns gate and up into their gradients.
+    fn swiglu_backward(&self, gate: &mut Self::Buffer, up: &mut Self::Buffer, d_out: &Self::Buffer);
 
     /// `logps[t] = log_softmax(h[t] · headᵀ)[targets[t]]` and `lse[t]`, in tiles: no `[T, V]` array exists.
     /// h `[T, D]`, head `[V, D]`.

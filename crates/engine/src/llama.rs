@@ -431,7 +431,7 @@ impl<B: Backend> Llama<B> {
         gradients: &mut BlockGradients<B>,
     ) {
         let (backend, block, count, heads) = (&self.backend, &self.blocks[layer], rows.count, self.heads());
-        let BlockActivations { q, k, v, attended, lse, middle, gate, up } = activations;
+        let BlockActivations { q, k, v, attended, lse, middle, mut gate, mut up } = activations;
         let eps = self.config.rms_norm_eps;
         let BlockGradients { attention_norm, mlp_norm, linears } = gradients;
         let mut linear = |which: Linear, x: &B::Buffer, d_out: &B::Buffer, accumulate: bool, d_x: &mut B::Buffer| {
@@ -440,25 +440,30 @@ impl<B: Backend> Llama<B> {
             backend.linear_backward(x, weight, pair, d_out, accumulate, d_x, gradient);
         };
 
-        let d_act = &mut backend.buffer(count * self.config.intermediate_size);
-        linear(Linear::DownProj, &self.activated(&gate, &up, count), d, false, d_act);
-        let d_gate = &mut backend.buffer(count * self.config.intermediate_size);
-        let d_up = &mut backend.buffer(count * self.config.intermediate_size);
-        backend.swiglu_backward(&gate, &up, d_act, d_gate, d_up);
-        let d_h = &mut backend.buffer(count * self.config.hidden_size);
-        let h = self.normed(&middle, &block.mlp_norm, count);
-        linear(Linear::GateProj, &h, d_gate, false, d_h);
-        linear(Linear::UpProj, &h, d_up, true, d_h);
-        backend.rms_norm_backward(&middle, &block.mlp_norm, eps, d_h, d, mlp_norm.as_mut());
+        // What ends before the next part begins leaves its memory to it.
+        {
+            let d_act = &mut backend.buffer(count * self.config.intermediate_size);
+            linear(Linear::DownProj, &self.activated(&gate, &up, count), d, false, d_act);
+            backend.swiglu_backward(&mut gate, &mut up, d_act);
+            let (d_gate, d_up) = (gate, up);
+            let d_h = &mut backend.buffer(count * self.config.hidden_size);
+            let h = self.normed(&middle, &block.mlp_norm, count);
+            linear(Linear::GateProj, &h, &d_gate, false, d_h);
+            linear(Linear::UpProj, &h, &d_up, true, d_h);
+            backend.rms_norm_backward(&middle, &block.mlp_norm, eps, d_h, d, mlp_norm.as_mut());
+        }
 
-        let d_attended = &mut backend.buffer(count * heads.query * heads.dim);
-        linear(Linear::OProj, &attended, d, false, d_attended);
         let d_q = &mut backend.buffer(count * heads.query * heads.dim);
         let d_k = &mut backend.buffer(count * heads.key_value * heads.dim);
         let d_v = &mut backend.buffer(count * heads.key_value * heads.dim);
-        backend.attention_backward(&q, &k, &v, &attended, &lse, d_attended, &rows.plan, heads, d_q, d_k, d_v);
+        {
+            let d_attended = &mut backend.buffer(count * heads.query * heads.dim);
+            linear(Linear::OProj, &attended, d, false, d_attended);
+            backend.attention_backward(&q, &k, &v, &attended, &lse, d_attended, &rows.plan, heads, d_q, d_k, d_v);
+        }
         backend.rope(d_q, &rows.positions, &self.frequencies, true);
         backend.rope(d_k, &rows.positions, &self.frequencies, true);
+        let d_h = &mut backend.buffer(count * self.config.hidden_size);
         let h = self.normed(x, &block.attention_norm, count);
         linear(Linear::QProj, &h, d_q, false, d_h);
         linear(Linear::KProj, &h, d_k, true, d_h);

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 pub use meter::Meter;
 pub use outline::Outline;
 #[cfg(feature = "gpu")]
-pub(crate) use sizes::{logit_tile, pooled_bytes};
+pub(crate) use sizes::{best_fit, logit_tile, pooled_bytes};
 
 use crate::adapter::Adapter;
 use crate::backend::{AdamW, Backend};

@@ -247,15 +247,8 @@ impl Backend for Cpu {
         swiglu::forward(gate, up, out);
     }
 
-    fn swiglu_backward(
-        &self,
-        gate: &CpuBuffer,
-        up: &CpuBuffer,
-        d_out: &CpuBuffer,
-        d_gate: &mut CpuBuffer,
-        d_up: &mut CpuBuffer,
-    ) {
-        swiglu::backward(gate, up, d_out, d_gate, d_up);
+    fn swiglu_backward(&self, gate: &mut CpuBuffer, up: &mut CpuBuffer, d_out: &CpuBuffer) {
+        swiglu::backward(gate, up, d_out);
     }
 
     fn token_logps(

@@ -23,19 +23,18 @@ pub(super) fn forward(gate: &[f32], up: &[f32], out: &mut [f32]) {
     });
 }
 
-/// `d_up = d_out * silu(gate)`, `d_gate = d_out * up * s * (1 + gate * (1 - s))` with s = sigmoid(gate).
-pub(super) fn backward(gate: &[f32], up: &[f32], d_out: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
-    let outputs = d_gate.par_chunks_mut(CHUNK).zip(d_up.par_chunks_mut(CHUNK));
-    let inputs = gate.par_chunks(CHUNK).zip(up.par_chunks(CHUNK)).zip(d_out.par_chunks(CHUNK));
-    outputs.zip(inputs).for_each(|((d_gate, d_up), ((gate, up), d_out))| {
+/// `d_up = d_out * silu(gate)`, `d_gate = d_out * up * s * (1 + gate * (1 - s))` with s = sigmoid(gate), in place.
+pub(super) fn backward(gate: &mut [f32], up: &mut [f32], d_out: &[f32]) {
+    let chunks = gate.par_chunks_mut(CHUNK).zip(up.par_chunks_mut(CHUNK)).zip(d_out.par_chunks(CHUNK));
+    chunks.for_each(|((gate, up), d_out)| {
         vectorised(
             #[inline(always)]
             || {
-                let outputs = d_gate.iter_mut().zip(d_up.iter_mut());
-                for ((d_gate, d_up), ((gate, up), d_out)) in outputs.zip(gate.iter().zip(up).zip(d_out)) {
+                for ((gate, up), d_out) in gate.iter_mut().zip(up.iter_mut()).zip(d_out) {
                     let s = sigmoid(*gate);
-                    *d_up = d_out * gate * s;
-                    *d_gate = d_out * up * s * (1.0 + gate * (1.0 - s));
+                    let d_gate = d_out * *up * s * (1.0 + *gate * (1.0 - s));
+                    *up = d_out * *gate * s;
+                    *gate = d_gate;
                 }
             },
         );

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::memory::{Meter, pooled_bytes};
+use crate::memory::{Meter, best_fit, pooled_bytes};
 
 /// `len` numbers of four bytes on the device: all that its storage holds, or a part of it.
 #[derive(Debug)]
@@ -79,8 +79,8 @@ impl Pool {
     pub(super) fn take<T>(self: &Arc<Self>, device: &wgpu::Device, len: usize, for_queue: bool) -> Array<T> {
         let size = pooled_bytes(len);
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = if for_queue { None } else { free.recent.get_mut(&size).and_then(Vec::pop) };
-        let storage = recent.or_else(|| free.settled.get_mut(&size).and_then(Vec::pop));
+        let recent = if for_queue { None } else { best_fit(&mut free.recent, size) };
+        let storage = recent.or_else(|| best_fit(&mut free.settled, size));
         let storage = storage.unwrap_or_else(|| {
             self.meter.take(size);
             device.create_buffer(&wgpu::BufferDescriptor {

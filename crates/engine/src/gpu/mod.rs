@@ -244,15 +244,8 @@ impl Backend for Gpu {
         swiglu::forward(&self.0, gate, up, out);
     }
 
-    fn swiglu_backward(
-        &self,
-        gate: &GpuBuffer,
-        up: &GpuBuffer,
-        d_out: &GpuBuffer,
-        d_gate: &mut GpuBuffer,
-        d_up: &mut GpuBuffer,
-    ) {
-        swiglu::backward(&self.0, gate, up, d_out, d_gate, d_up);
+    fn swiglu_backward(&self, gate: &mut GpuBuffer, up: &mut GpuBuffer, d_out: &GpuBuffer) {
+        swiglu::backward(&self.0, gate, up, d_out);
     }
 
     fn token_logps(

@@ -14,16 +14,9 @@ pub(super) fn forward(device: &Device, gate: &GpuBuffer, up: &GpuBuffer, out: &G
     });
 }
 
-/// All `[T, F]`.
-pub(super) fn backward(
-    device: &Device,
-    gate: &GpuBuffer,
-    up: &GpuBuffer,
-    d_out: &GpuBuffer,
-    d_gate: &GpuBuffer,
-    d_up: &GpuBuffer,
-) {
-    by_numbers(device, [gate, up, d_out, d_gate, d_up], |arrays| {
+/// All `[T, F]`; gate and up become their gradients.
+pub(super) fn backward(device: &Device, gate: &GpuBuffer, up: &GpuBuffer, d_out: &GpuBuffer) {
+    by_numbers(device, [gate, up, d_out], |arrays| {
         let kernel = Kernel { shader: shader!("swiglu_backward", library!("sigmoid")), constants: vec![] };
         let bindings = arrays.each_ref().map(GpuBuffer::storage);
         device.run(kernel, &bindings, &[arrays[0].len() as u32], each(arrays[0].len()));

@@ -11,16 +11,23 @@ use crate::error::Result;
 use crate::matrix::Matrix;
 use crate::tensor::{Dtype, Tensor};
 
-/// Bytes that a pool takes for `len` numbers: rounded up by an eighth at most, so that batches of nearly one shape share
-/// storage.
+/// Bytes that a pool takes for `len` numbers.
 pub(crate) fn pooled_bytes(len: usize) -> u64 {
-    let bytes = (4 * len as u64).max(256);
-    let step = (bytes.next_power_of_two() / 16).max(256);
-    bytes.div_ceil(step) * step
+    (4 * len as u64).max(1).next_multiple_of(256)
 }
 
-/// Most numbers in a tile of logits: 64 MiB.
-const TILE_NUMBERS: usize = 16 << 20;
+/// Something free of so many bytes, or of an eighth more at most, so that batches of nearly one shape share storage.
+pub(crate) fn best_fit<T>(free: &mut BTreeMap<u64, Vec<T>>, bytes: u64) -> Option<T> {
+    let (&found, fitting) = free.range_mut(bytes..=bytes + bytes / 8).next()?;
+    let taken = fitting.pop();
+    if fitting.is_empty() {
+        free.remove(&found);
+    }
+    taken
+}
+
+/// Most numbers in a tile of logits: 20 MiB.
+const TILE_NUMBERS: usize = 5 << 20;
 
 /// Rows of the head in a tile of logits, for so many tokens.
 pub(crate) fn logit_tile(tokens: usize, vocab: usize) -> usize {
@@ -33,23 +40,24 @@ pub(super) struct Sizes {
     steps_per_read: usize,
 }
 
-/// How many free buffers there are of each size.
+/// Bytes of free buffers, by themselves.
 #[derive(Debug, Default)]
 struct Pool {
     meter: Meter,
-    free: Mutex<BTreeMap<u64, usize>>,
+    free: Mutex<BTreeMap<u64, Vec<u64>>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Size {
     len: usize,
+    bytes: u64,
     pool: Arc<Pool>,
 }
 
 impl Drop for Size {
     fn drop(&mut self) {
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-        *free.entry(pooled_bytes(self.len)).or_default() += 1;
+        free.entry(self.bytes).or_default().push(self.bytes);
     }
 }
 
@@ -59,13 +67,13 @@ impl Sizes {
     }
 
     fn take(&self, len: usize) -> Size {
-        let bytes = pooled_bytes(len);
+        let needed = pooled_bytes(len);
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-        match free.get_mut(&bytes).filter(|count| **count > 0) {
-            Some(count) => *count -= 1,
-            None => self.pool.meter.take(bytes),
-        }
-        Size { len, pool: self.pool.clone() }
+        let bytes = best_fit(&mut free, needed).unwrap_or_else(|| {
+            self.pool.meter.take(needed);
+            needed
+        });
+        Size { len, bytes, pool: self.pool.clone() }
     }
 }
 
@@ -93,7 +101,7 @@ impl Backend for Sizes {
 
     fn trim(&self) {
         let free = std::mem::take(&mut *self.pool.free.lock().unwrap_or_else(PoisonError::into_inner));
-        self.pool.meter.give(free.into_iter().map(|(bytes, count)| bytes * count as u64).sum());
+        self.pool.meter.give(free.into_values().flatten().sum());
     }
 
     fn buffer(&self, len: usize) -> Size {
@@ -181,7 +189,7 @@ impl Backend for Sizes {
 
     fn swiglu(&self, _: &Size, _: &Size, _: &mut Size) {}
 
-    fn swiglu_backward(&self, _: &Size, _: &Size, _: &Size, _: &mut Size, _: &mut Size) {}
+    fn swiglu_backward(&self, _: &mut Size, _: &mut Size, _: &Size) {}
 
     fn token_logps(&self, _: &Size, head: &Matrix<Self>, targets: &Size, _: &mut Size, _: &mut Size) {
         self.take(targets.len * logit_tile(targets.len, head.rows()));
