@@ -2,7 +2,7 @@
 // by in chunks. An invocation first scores whole keys, then sums four columns of the values over some keys. Several parts
 // have rows of out and lse of their own, which attention_decode_join.wgsl joins. Where k and v are a window of the keys,
 // the context is what lies in it, and the parts of other windows come before and after.
-// Needs lib/heads.wgsl or lib/heads_by_fours.wgsl in front of it.
+// Needs lib/queries.wgsl, and lib/heads.wgsl or lib/heads_by_fours.wgsl, in front of it.
 
 struct Parameters {
     tiles: u32,
@@ -17,16 +17,6 @@ struct Parameters {
     before: u32,
 }
 
-// One query, which sees the first `visible` of its keys: the prefix's rows, then its own.
-struct Tile {
-    query_start: u32,
-    len: u32,
-    prefix_start: u32,
-    prefix_len: u32,
-    own_start: u32,
-    visible: u32,
-}
-
 @group(0) @binding(3) var<storage, read> tiles: array<Tile>;     // [tiles]
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;  // [T, H * E] or [parts, tiles, H * E]
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;  // [T, H] or [parts, tiles, H]
@@ -39,17 +29,12 @@ override COLUMNS: u32 = (E + 3u) / 4u;
 override STRIPS: u32 = 256u / COLUMNS;
 
 const CHUNK = 1024u;
-const LOWEST = -3.0e38;
 
 var<workgroup> q_row: array<vec4<f32>, COLUMNS>;
 var<workgroup> scores: array<f32, CHUNK>;
 // What each invocation has of a maximum, a sum or the output.
 var<workgroup> partial: array<f32, 256>;
 var<workgroup> partial_total: array<vec4<f32>, 256>;
-
-fn key_row(tile: Tile, key: u32) -> u32 {
-    return select(tile.own_start + key - tile.prefix_len, tile.prefix_start + key, key < tile.prefix_len);
-}
 
 @compute @workgroup_size(256)
 fn main(

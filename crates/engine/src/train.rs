@@ -240,23 +240,29 @@ impl<B: Backend> Trainer<B> {
         let step = step.ok_or_else(|| bad("step", "missing, expected a number".into()))?;
         let file = SafeTensors::deserialize(state).map_err(|e| bad("header", e.to_string()))?;
         let backend = model.backend().clone();
-        let mut buffers = Vec::new();
+        // By kind, in the order of the parameters: what lies behind each other still does.
+        let mut buffers: [Vec<(String, &mut B::Buffer)>; 3] = Default::default();
         for ((name, value), [first, second]) in parameters(model, adapter)?.into_iter().zip(&mut self.moments) {
-            let named = KINDS.iter().map(|kind| format!("{name}.{kind}"));
-            buffers.extend(named.zip([value, first, second]));
+            for ((of_kind, kind), buffer) in buffers.iter_mut().zip(KINDS).zip([value, first, second]) {
+                of_kind.push((format!("{name}.{kind}"), buffer));
+            }
         }
         let tensor = |name: &str, len: usize| {
             let view = file.tensor(name).map_err(|e| bad(name, e.to_string()))?;
             if view.dtype() != safetensors::Dtype::F32 || view.shape() != [len] {
                 return Err(bad(name, format!("{:?} {:?}, expected F32 [{len}]", view.dtype(), view.shape())));
             }
-            Ok(view)
+            Ok(bytemuck::allocation::pod_collect_to_vec::<u8, f32>(view.data()))
         };
         // All are checked before the first is replaced.
-        let views = buffers.iter().map(|(name, buffer)| tensor(name, backend.len(buffer)));
-        let views = views.collect::<Result<Vec<_>>>()?;
-        for ((_, buffer), view) in buffers.into_iter().zip(views) {
-            *buffer = backend.upload(&bytemuck::allocation::pod_collect_to_vec::<u8, f32>(view.data()));
+        for (name, buffer) in buffers.iter().flatten() {
+            tensor(name, backend.len(buffer))?;
+        }
+        for of_kind in buffers {
+            let numbers = of_kind.iter().map(|(name, buffer)| tensor(name, backend.len(buffer)));
+            let numbers = numbers.collect::<Result<Vec<_>>>()?;
+            let uploaded = backend.upload_all(&numbers.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            of_kind.into_iter().zip(uploaded).for_each(|((_, buffer), new)| *buffer = new);
         }
         self.step = step;
         Ok(())

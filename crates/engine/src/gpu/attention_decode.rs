@@ -7,7 +7,7 @@ use super::attention::{List, QueryTile, of_width};
 use super::buffer::GpuBuffer;
 use super::dispatch::{Device, Kernel, line};
 use super::forms::ENOUGH;
-use super::shaders::shader;
+use super::shaders::{library, shader};
 use crate::backend::{Heads, Segment};
 
 /// Keys that take about as long as joining parts does: a context has one part less than of that size would fit in it.
@@ -102,7 +102,10 @@ pub(super) fn over_windows(
         let parameters = [count, heads.query, heads.key_value, all, part, parts, before].map(|size| size as u32);
         let bindings = [q, k, v].map(GpuBuffer::storage);
         let bindings = [&bindings[..], &[tiles.tiles.storage(), to.storage(), to_lse.storage()]].concat();
-        let kernel = Kernel { shader: shader!("attention_decode", of_width(heads)[0]), constants: constants.clone() };
+        let kernel = Kernel {
+            shader: shader!("attention_decode", library!("queries"), of_width(heads)[0]),
+            constants: constants.clone(),
+        };
         let [x, y, _] = line(count * parts);
         device.run(kernel, &bindings, &parameters, [x, y, heads.query as u32]);
         before += parts;

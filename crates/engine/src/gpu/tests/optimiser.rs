@@ -7,7 +7,7 @@ use crate::tests::models::{batch, config, groups, model};
 use crate::tests::random::Random;
 use crate::{AdamW, Adapter, LoraConfig, Result, Trainer};
 
-/// The 28 tensors of this adapter lie behind each other, as do their gradients and moments.
+/// The 28 tensors of this adapter lie behind each other, as do their gradients and moments, also where a saved state was taken up.
 #[test]
 fn an_adapter_is_stepped_as_one_tensor() {
     if testing::gpu().is_none() {
@@ -20,9 +20,15 @@ fn an_adapter_is_stepped_as_one_tensor() {
     let mut trainer = Trainer::new(&model, Some(&adapter), AdamW::default(), false);
     let batch = batch(&groups(random, config().vocab_size));
     let loss = |sums: &[f64]| -> Result<Vec<f64>> { Ok(vec![1.0; sums.len()]) };
-    block_on(trainer.accumulate(&model, Some(&adapter), &batch, loss)).unwrap();
-    let before = gpu.kernels();
-    block_on(trainer.update(&mut model, Some(&mut adapter), 1e-3)).unwrap();
-    // Squares of the gradients, their sum, AdamW.
-    assert_eq!(gpu.kernels() - before, 3);
+    for restored in [false, true] {
+        if restored {
+            let state = block_on(trainer.state(&mut model, Some(&mut adapter))).unwrap();
+            trainer.restore(&mut model, Some(&mut adapter), &state).unwrap();
+        }
+        block_on(trainer.accumulate(&model, Some(&adapter), &batch, loss)).unwrap();
+        let before = gpu.kernels();
+        block_on(trainer.update(&mut model, Some(&mut adapter), 1e-3)).unwrap();
+        // Squares of the gradients, their sum, AdamW.
+        assert_eq!(gpu.kernels() - before, 3, "restored {restored}");
+    }
 }
