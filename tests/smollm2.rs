@@ -3,7 +3,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use cream::core::Sampling;
-use cream::engine::{Batch, Cpu, GenerateOptions, Group, Llama, Message, Request, Text, gguf};
+use cream::engine::{Batch, Cpu, Finish, GenerateOptions, Group, Llama, Message, Request, Text, gguf};
 use pollster::block_on;
 use serde::Deserialize;
 
@@ -58,8 +58,9 @@ fn tokens_are_those_of_hugging_face() {
     let Some((_, text)) = load() else { return };
     for row in rows() {
         assert_eq!(text.prompt(&row.messages).unwrap(), row.prompt_tokens, "{:?}", row.messages);
-        assert_eq!(text.completion(&row.completion).unwrap(), row.completion_tokens, "{:?}", row.completion);
-        assert_eq!(text.decode(&row.completion_tokens).unwrap(), row.completion);
+        let whole = text.prompt_and_completion(&row.messages, &row.completion, Finish::Stop).unwrap();
+        assert_eq!(whole, [&row.prompt_tokens[..], &row.completion_tokens].concat(), "{:?}", row.completion);
+        assert_eq!(text.said(&row.completion_tokens, Finish::Stop).unwrap(), row.completion);
     }
 }
 
@@ -101,8 +102,9 @@ fn greedy_answers_are_those_of_transformers() {
         slots: 3,
     };
     let mut answers = vec![String::new(); rows.len()];
-    block_on(model.generate(None, &requests, &options, |made| {
-        answers[made.request] = text.decode(&made.tokens).unwrap();
+    block_on(model.generate(None, &requests, &options, |made| -> cream::engine::Result<()> {
+        answers[made.request] = text.said(&made.tokens, made.finish)?;
+        Ok(())
     }))
     .unwrap();
     for (row, answer) in rows.iter().zip(&answers) {

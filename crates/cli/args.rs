@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, ValueEnum};
 use cream::core::Loss;
 use cream::core::consistency::{Kind, Map};
-use cream::engine::{Dtype, Linear, LoraConfig, Text};
+use cream::engine::{Dtype, Linear, LlamaConfig, LoraConfig, Text};
 use cream::{
     Encoder, JudgeOptions, Level, PairOptions, PreferenceLoss, RejectedFrom, Reward, SampleOptions, TrainOptions,
     TrainReference,
@@ -98,9 +98,9 @@ pub(crate) struct PromptFlags {
 }
 
 impl PromptFlags {
-    pub(crate) fn encoder<'a>(&self, text: &'a Text) -> Encoder<'a> {
+    pub(crate) fn encoder<'a>(&self, text: &'a Text, config: &LlamaConfig) -> Encoder<'a> {
         let max_prompt_tokens = self.max_prompt_tokens.unwrap_or(Encoder::MAX_PROMPT_TOKENS);
-        Encoder { text, raw: self.raw, max_prompt_tokens }
+        Encoder { text, raw: self.raw, max_prompt_tokens, context: config.max_position_embeddings }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
-use cream::engine::{Backend, GenerateOptions, Message, Request};
-use cream::{Completions, SampleOptions, Turns};
+use cream::engine::{Backend, GenerateOptions, Generated, Message, Request};
+use cream::{Completion, Completions, SampleOptions, Turns};
 use pollster::block_on;
 
 use crate::args::{Global, ModelArgs, PromptFlags, SampleFlags};
@@ -55,7 +55,8 @@ impl Job for Args {
             None => Turns::Text(prompt),
             Some(system) => Turns::Messages(vec![message("system", system), message("user", &prompt)]),
         };
-        let tokens = self.prompt.encoder(&loaded.text).prompt(ID, &turns)?;
+        let encoder = self.prompt.encoder(&loaded.text, loaded.model.config());
+        let tokens = encoder.prompt_before(ID, &turns, options.max_new_tokens)?;
         let request = Request { id: ID.to_owned(), prompt: tokens, completions: options.completions };
         let settings = GenerateOptions {
             max_new_tokens: options.max_new_tokens,
@@ -64,16 +65,18 @@ impl Job for Args {
             stop_tokens: loaded.text.stop_tokens().to_vec(),
             slots: options.slots,
         };
-        let mut completions = vec![Vec::new(); options.completions];
-        block_on(loaded.model.generate(loaded.adapter.as_ref(), &[request], &settings, |made| {
-            completions[made.completion] = made.tokens;
-        }))?;
-        let decoded: Result<Vec<String>, _> = completions.iter().map(|tokens| loaded.text.decode(tokens)).collect();
-        let row = Completions { id: ID.to_owned(), prompt: turns, completions: decoded? };
+        let mut completions = vec![Completion::from(""); options.completions];
+        let finished = |Generated { completion, tokens, finish, .. }| -> Result<()> {
+            let text = loaded.text.said(&tokens, finish)?;
+            completions[completion] = Completion { text, token_ids: Some(tokens), finish };
+            Ok(())
+        };
+        block_on(loaded.model.generate(loaded.adapter.as_ref(), &[request], &settings, finished))?;
+        let row = Completions { id: ID.to_owned(), prompt: turns, completions };
         if self.json {
             return say(&serde_json::to_string(&row)?);
         }
-        row.completions.iter().try_for_each(|text| say(text))
+        row.completions.iter().try_for_each(|completion| say(&completion.text))
     }
 }
 

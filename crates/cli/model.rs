@@ -84,7 +84,7 @@ impl<B: Backend> Loaded<B> {
         Policy {
             model: &self.model,
             adapter: self.adapter.as_ref(),
-            encoder: prompt.encoder(&self.text),
+            encoder: prompt.encoder(&self.text, self.model.config()),
             fingerprint: &self.fingerprint,
         }
     }

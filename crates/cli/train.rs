@@ -90,10 +90,11 @@ impl Training {
         let mut adapter = self.adapter(backend, &mut loaded)?;
         let mut store = Directory::lock(&self.output)?;
         let mut progress = Events::new(Shown::new(global), self.log, &self.output)?;
+        let encoder = self.prompt.encoder(&loaded.text, loaded.model.config());
         let trainee = Trainee {
             model: &mut loaded.model,
             adapter: adapter.as_mut(),
-            encoder: self.prompt.encoder(&loaded.text),
+            encoder,
             fingerprint: &loaded.fingerprint,
             base_model: &self.model.model,
         };

@@ -9,6 +9,6 @@ fuzz_target!(|bytes: &[u8]| {
         for tensor in checkpoint.tensors.values() {
             tensor.to_f32();
         }
-        let _ = text.raw("a 12 b").map(|tokens| text.decode(&tokens));
+        let _ = text.raw("a 12 b").map(|tokens| text.said(&tokens, cream_engine::Finish::Length));
     }
 });

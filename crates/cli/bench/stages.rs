@@ -176,8 +176,9 @@ impl<B: Backend> Bench<B> {
             completions: vec![Vec::new(); request.completions],
         };
         let mut groups: Vec<Group> = requests.iter().map(empty).collect();
-        block_on(model.generate(adapter, requests, &options, |made| {
+        block_on(model.generate(adapter, requests, &options, |made| -> cream::engine::Result<()> {
             groups[made.request].completions[made.completion] = made.tokens;
+            Ok(())
         }))?;
         Ok(groups)
     }

@@ -9,7 +9,7 @@ use cream_engine::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::rows::{Completions, Prompt, Rewards, Turns};
+use crate::rows::{Completion, Completions, Prompt, Rewards, Turns};
 use crate::sample::SampleOptions;
 
 pub use parse::parse_score;
@@ -82,10 +82,11 @@ pub fn judge_prompts(rows: &[Completions]) -> Vec<Prompt> {
             Turns::Text(text) => text.clone(),
             Turns::Messages(messages) => messages.iter().map(turn).collect::<Vec<_>>().join("\n"),
         };
-        let prompt = |(i, completion): (usize, &String)| Prompt {
+        let prompt = |(i, completion): (usize, &Completion)| Prompt {
             id: format!("judgement {i} of {}", row.id),
             prompt: Turns::Text(format!(
-                "{INSTRUCTION}\n\n<request>\n{request}\n</request>\n\n<answer>\n{completion}\n</answer>\n\n{CLOSING}"
+                "{INSTRUCTION}\n\n<request>\n{request}\n</request>\n\n<answer>\n{}\n</answer>\n\n{CLOSING}",
+                completion.text
             )),
         };
         row.completions.iter().enumerate().map(prompt).collect::<Vec<_>>()
@@ -97,22 +98,25 @@ fn turn(message: &Message) -> String {
     format!("{}: {}", message.role, message.content)
 }
 
-/// The mean points of each completion over the votes with a score that can be read. `judgements`: completions of
-/// [`judge_prompts`] of the same rows.
+/// The mean points of each completion over the votes with a score that can be read, and none without such a vote.
+/// `judgements`: completions of [`judge_prompts`] of the same rows, in their order; those that were too long to be asked
+/// are missing.
 ///
 /// # Errors
 /// Judgements of other rows.
 pub fn judge_rewards(rows: &[Completions], judgements: &[Completions]) -> Result<Vec<Rewards>> {
-    let prompts = judge_prompts(rows);
-    let same = prompts.len() == judgements.len()
-        && prompts.iter().zip(judgements).all(|(prompt, row)| prompt.id == row.id && prompt.prompt == row.prompt);
-    if !same {
+    let mut left = judgements.iter().peekable();
+    let mut points = Vec::new();
+    for prompt in judge_prompts(rows) {
+        let judgement = left.next_if(|judgement| judgement.id == prompt.id && judgement.prompt == prompt.prompt);
+        let votes = judgement.iter().flat_map(|row| &row.completions).filter_map(|vote| parse_score(&vote.text));
+        let votes: Vec<f64> = votes.collect();
+        points.push((!votes.is_empty()).then(|| votes.iter().sum::<f64>() / votes.len() as f64));
+    }
+    if left.next().is_some() {
         return Err(Error::file("judgements", "of other completions than those that are to be rewarded"));
     }
-    let mut points = judgements.iter().map(|judgement| {
-        let votes: Vec<f64> = judgement.completions.iter().filter_map(|text| parse_score(text)).collect();
-        (!votes.is_empty()).then(|| votes.iter().sum::<f64>() / votes.len() as f64)
-    });
+    let mut points = points.into_iter();
     let row = |row: &Completions| Rewards {
         id: row.id.clone(),
         rewards: points.by_ref().take(row.completions.len()).collect(),
@@ -154,14 +158,16 @@ mod tests {
         let judgement = |(prompt, votes): (Prompt, [&str; 2])| Completions {
             id: prompt.id,
             prompt: prompt.prompt,
-            completions: votes.map(str::to_owned).to_vec(),
+            completions: votes.map(Completion::from).to_vec(),
         };
         let mut judgements: Vec<_> = judge_prompts(&rows()).into_iter().zip(votes).map(judgement).collect();
         let rewards = judge_rewards(&rows(), &judgements).unwrap();
         assert_eq!(rewards[0], Rewards { id: "a".into(), rewards: vec![Some(3.5), Some(5.0)] });
         assert_eq!(rewards[1].rewards, [None]);
+        // One that was too long to be asked for is missing.
+        let without = judge_rewards(&rows(), &judgements[1..]).unwrap();
+        assert_eq!((&without[0].rewards[..], &without[1]), (&[None, Some(5.0)][..], &rewards[1]));
         judgements.swap(0, 1);
         assert!(judge_rewards(&rows(), &judgements).is_err());
-        assert!(judge_rewards(&rows(), &judgements[..2]).is_err());
     }
 }

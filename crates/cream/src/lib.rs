@@ -61,7 +61,10 @@ pub use pair::{
 pub use policy::{Encoder, Policy};
 pub use progress::{Progress, Stage, Update};
 pub use report::{PromptReport, Report, RoundReport, StepReport};
-pub use rows::{Completions, MetricsRow, Pair, PreferenceMetrics, Prompt, Ranking, Rewards, Scores, SftRow, Turns};
+pub use rows::{
+    Completion, Completions, GivenPair, MetricsRow, Pair, PreferenceMetrics, Prompt, Ranking, Rewards, Scores, SftRow,
+    Turns,
+};
 pub use run::{External, Load, RunInputs, run};
 pub use sample::{SampleOptions, sample};
 pub use score::{ScoreOptions, score};

@@ -173,9 +173,9 @@ fn shown(store: &dyn Store, t: usize, mut rankings: Vec<Ranking>) -> Result<Vec<
         let pair = pairs.get(ranking.id.as_str());
         Ok(PromptReport {
             prompt: cut(&in_one(&row.prompt)),
-            completions: row.completions.iter().map(|text| cut(text)).collect(),
-            chosen: pair.map(|pair| cut(&pair.chosen)),
-            rejected: pair.map(|pair| cut(&pair.rejected)),
+            completions: row.completions.iter().map(|completion| cut(&completion.text)).collect(),
+            chosen: pair.map(|pair| cut(&pair.chosen.text)),
+            rejected: pair.map(|pair| cut(&pair.rejected.text)),
             ranking,
         })
     };

@@ -1,5 +1,6 @@
 //! Rows of the files between the stages of one iteration.
 
+mod completion;
 mod metrics;
 mod pair;
 mod ranking;
@@ -12,9 +13,10 @@ use serde_json::Value;
 
 use crate::jsonl::{Fields, Row};
 
+pub use completion::Completion;
 pub use metrics::{MetricsRow, PreferenceMetrics};
-pub use pair::Pair;
-pub(crate) use pair::{COMPLETION, completion};
+pub(crate) use pair::{COMPLETION, said};
+pub use pair::{GivenPair, Pair};
 pub use ranking::Ranking;
 pub use rewards::Rewards;
 pub use sft::SftRow;
@@ -97,17 +99,14 @@ pub struct Completions {
     /// The prompt's.
     #[serde(flatten)]
     pub prompt: Turns,
-    /// At least one; without the end of the turn.
-    pub completions: Vec<String>,
+    /// At least one.
+    #[serde(flatten, serialize_with = "completion::columns")]
+    pub completions: Vec<Completion>,
 }
 
 impl Row for Completions {
     fn from_fields(fields: &mut Fields) -> Result<Self, String> {
-        let (id, prompt, completions) = (fields.id()?, Turns::take(fields)?, strings(fields, "completions")?);
-        if completions.is_empty() {
-            return Err("\"completions\" is [], expected at least one".into());
-        }
-        Ok(Completions { id, prompt, completions })
+        Ok(Completions { id: fields.id()?, prompt: Turns::take(fields)?, completions: completion::take(fields)? })
     }
 
     fn id(&self) -> Option<&str> {
@@ -124,10 +123,11 @@ pub struct Scores {
     #[serde(flatten)]
     pub prompt: Turns,
     /// N of them.
-    pub completions: Vec<String>,
-    /// log p(y|x) of each, nats: the sum over its tokens, end of turn included. `[N]`
+    #[serde(flatten, serialize_with = "completion::columns")]
+    pub completions: Vec<Completion>,
+    /// log p(y|x) of each, nats: the sum over its tokens, the end of the turn among them where it has one. `[N]`
     pub logps: Vec<f64>,
-    /// Tokens of each, end of turn included. `[N]`
+    /// Tokens of each, counted alike. `[N]`
     pub tokens: Vec<usize>,
 }
 
@@ -203,6 +203,40 @@ mod tests {
         ];
         for (file, expected) in cases {
             let message = prompts(file).unwrap_err();
+            assert!(message.contains(expected), "{message} should contain {expected}");
+        }
+    }
+
+    #[test]
+    fn completions_with_tokens_and_without() {
+        let read = |tail: &str| {
+            let line = format!("{{\"id\":\"a\",\"prompt\":\"x\",\"completions\":[\"y\",\"z\"]{tail}}}");
+            read_jsonl::<Completions>("c.jsonl", line.as_bytes()).map_err(|e| e.to_string())
+        };
+        let plain = read("").unwrap();
+        assert_eq!(plain[0].completions, ["y", "z"].map(Completion::from));
+        assert_eq!(
+            String::from_utf8(to_jsonl(&plain)).unwrap(),
+            "{\"id\":\"a\",\"prompt\":\"x\",\"completions\":[\"y\",\"z\"]}\n"
+        );
+        for tail in [
+            ",\"token_ids\":[[5,2],[7]],\"finish\":[\"stop\",\"length\"]",
+            ",\"token_ids\":[null,[7]],\"finish\":[\"stop\",\"stop\"]",
+            ",\"finish\":[\"length\",\"stop\"]",
+        ] {
+            let rows = read(tail).unwrap();
+            assert!(to_jsonl(&rows).ends_with(format!("[\"y\",\"z\"]{tail}}}\n").as_bytes()), "{tail}");
+            assert_eq!(read_jsonl::<Completions>("c", &*to_jsonl(&rows)).unwrap(), rows);
+        }
+        for (tail, expected) in [
+            (",\"token_ids\":[[5]]", "\"token_ids\" has 1 elements, expected one for each of 2 completions"),
+            (",\"token_ids\":[[5],[]]", "expected a list with null or a list of tokens for each completion"),
+            (",\"token_ids\":[[5],[-1]]", "expected a list with null or a list of tokens for each completion"),
+            (",\"token_ids\":[[5],[4294967296]]", "expected a list with null or a list of tokens"),
+            (",\"finish\":[\"stop\"]", "\"finish\" has 1 elements, expected one for each of 2 completions"),
+            (",\"finish\":[\"stop\",\"eos\"]", "expected a list of \"stop\" or \"length\""),
+        ] {
+            let message = read(tail).unwrap_err();
             assert!(message.contains(expected), "{message} should contain {expected}");
         }
     }

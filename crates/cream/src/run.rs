@@ -35,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::iteration::{Iteration, SUMMARY, Summary, folder};
 use crate::jsonl::to_jsonl;
+use crate::policy::Encoder;
 use crate::progress::Progress;
 use crate::rows::{Completions, Prompt, Rewards, SftRow};
 use crate::store::{Store, join};
@@ -69,7 +70,14 @@ pub struct RunInputs<'a, B: Backend> {
     pub external: Option<&'a mut External<'a>>,
 }
 
-impl<B: Backend> RunInputs<'_, B> {
+impl<'a, B: Backend> RunInputs<'a, B> {
+    /// How its models read rows.
+    pub fn encoder(&self) -> Encoder<'a> {
+        let RunConfig { raw, max_prompt_tokens, .. } = *self.config;
+        let context = self.outlines[0].config().max_position_embeddings;
+        Encoder { text: self.text, raw, max_prompt_tokens, context }
+    }
+
     /// The same for a shorter time.
     pub(crate) fn reborrow(&mut self) -> RunInputs<'_, B> {
         RunInputs {

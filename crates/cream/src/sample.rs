@@ -1,7 +1,7 @@
 //! Step 1: N completions of every prompt, drawn from a model.
 
 use cream_core::Sampling;
-use cream_engine::{Backend, GenerateOptions, MemoryPlan, Outline, Request};
+use cream_engine::{Backend, GenerateOptions, Generated, MemoryPlan, Outline, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{fitting, halved, outline};
@@ -11,7 +11,7 @@ use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
 use crate::policy::{Encoder, Policy};
 use crate::progress::{Progress, Stage, Update};
-use crate::rows::{Completions, Prompt};
+use crate::rows::{Completion, Completions, Prompt};
 use crate::store::Output;
 
 /// How completions are drawn; the defaults are those of the authors' code.
@@ -20,7 +20,7 @@ use crate::store::Output;
 pub struct SampleOptions {
     /// N, completions of each prompt.
     pub completions: usize,
-    /// Longest completion, in tokens.
+    /// Longest completion, in tokens, the end of its turn among them.
     pub max_new_tokens: usize,
     /// Divides the logits; 0 takes the most probable token.
     pub temperature: f32,
@@ -101,42 +101,33 @@ pub async fn sample<B: Backend>(
     options.validate()?;
     let encoder = policy.encoder;
     let outline = outline(policy.model, policy.adapter);
-    let requests = requests(encoder, outline.config().max_position_embeddings, prompts, options)?;
+    let requests = requests(encoder, prompts, options)?;
     let stop_tokens = encoder.text.stop_tokens().to_vec();
     let generate = GenerateOptions { seed, stop_tokens, ..fitting_slots(&outline, &requests, options, progress)? };
     let settings = format!("sample {options:?} {seed} {}", encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(prompts)]);
     let (file, mut tokens) = (output.name, 0);
     by_chunks(output, &key, &requests, options.chunk_size, async |first, chunk: &[Request]| {
-        let mut texts = vec![vec![String::new(); options.completions]; chunk.len()];
+        let mut made = vec![vec![Completion::from(""); options.completions]; chunk.len()];
         let mut done = first * options.completions;
         let mut told = |done, tokens| {
             let total = prompts.len() * options.completions;
             progress.update(&Update { stage: Stage::Sample, output: file, done, total, tokens, metrics: None })
         };
         told(done, tokens)?;
-        let mut outcome = Ok(());
-        let generated = policy.model.generate(policy.adapter, chunk, &generate, |completion| {
-            (done, tokens) = (done + 1, tokens + completion.tokens.len());
-            if outcome.is_ok() {
-                outcome = encoder.text.decode(&completion.tokens).map_err(Error::from).and_then(|mut text| {
-                    if !completion.stopped {
-                        // The cut may have gone through a character.
-                        text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
-                    }
-                    texts[completion.request][completion.completion] = text;
-                    told(done, tokens)
-                });
-            }
-        });
-        generated.await?;
-        outcome?;
-        let row = |(prompt, completions): (&Prompt, Vec<String>)| Completions {
+        let finished = |Generated { request, completion, tokens: drawn, finish }| -> Result<()> {
+            (done, tokens) = (done + 1, tokens + drawn.len());
+            let text = encoder.text.said(&drawn, finish)?;
+            made[request][completion] = Completion { text, token_ids: Some(drawn), finish };
+            told(done, tokens)
+        };
+        policy.model.generate(policy.adapter, chunk, &generate, finished).await?;
+        let row = |(prompt, completions): (&Prompt, Vec<Completion>)| Completions {
             id: prompt.id.clone(),
             prompt: prompt.prompt.clone(),
             completions,
         };
-        Ok(prompts[first..].iter().zip(texts).map(row).collect())
+        Ok(prompts[first..].iter().zip(made).map(row).collect())
     })
     .await
     .map_err(|error| error.of_stage(Stage::Sample))
@@ -166,21 +157,11 @@ pub(crate) fn fitting_slots(
     )
 }
 
-/// All prompts as tokens, so that one too long is found before hours of work; `longest` with its completion.
-pub(crate) fn requests(
-    encoder: Encoder<'_>,
-    longest: usize,
-    prompts: &[Prompt],
-    options: &SampleOptions,
-) -> Result<Vec<Request>> {
-    let request = |prompt: &Prompt| {
-        let tokens = encoder.prompt(&prompt.id, &prompt.prompt)?;
-        if tokens.len() + options.max_new_tokens > longest {
-            let (len, new) = (tokens.len(), options.max_new_tokens);
-            let problem = format_args!("{len} tokens and {new} new ones, expected at most {longest} in all");
-            return Err(Error::prompt(&prompt.id, problem));
-        }
-        Ok(Request { id: prompt.id.clone(), prompt: tokens, completions: options.completions })
+/// All prompts as tokens, so that one too long is found before hours of work.
+pub(crate) fn requests(encoder: Encoder<'_>, prompts: &[Prompt], options: &SampleOptions) -> Result<Vec<Request>> {
+    let request = |Prompt { id, prompt }: &Prompt| {
+        let tokens = encoder.prompt_before(id, prompt, options.max_new_tokens)?;
+        Ok(Request { id: id.clone(), prompt: tokens, completions: options.completions })
     };
     prompts.iter().map(request).collect()
 }
@@ -245,7 +226,8 @@ mod tests {
         assert_eq!(encoder.prompt("a", &turns).unwrap(), [1, 10, 20, 2, 1]);
         assert_eq!(raw.prompt("a", prompt).unwrap(), [10, 20]);
         assert_eq!(raw.prompt("a", &turns).unwrap(), [1, 10, 20, 2, 1]);
-        assert_eq!(raw.completion("a", text).unwrap(), [10, 20, 2]);
+        let group = raw.group("a", &Turns::Text(text.clone()), &[text.as_str().into()]).unwrap();
+        assert_eq!((group.prompt, group.completions), (vec![10, 20], vec![vec![10, 20, 2]]));
         let message = raw.prompt("a", &Turns::Text(String::new())).unwrap_err().to_string();
         assert_eq!(message, "prompt \"a\": no tokens, expected at least one");
     }

@@ -48,12 +48,12 @@ impl ScoreOptions {
 
 /// Scores every completion and writes the rows, with their log-probs, to `output`.
 ///
-/// A completion is scored as a whole turn of the assistant: its end is added, also where it was cut at the longest length
-/// when it was drawn. A call that was cut short is taken up by the same call.
+/// What was drawn is scored token by token as it was drawn, its end where it has one; a text from elsewhere as a whole turn
+/// of the assistant (see [`Encoder::group`](crate::Encoder::group)). A call that was cut short is taken up by the same call.
 ///
 /// # Errors
-/// Options out of range, a prompt that is empty, too long or refused by the chat template, a log-prob that is not finite,
-/// a failing store, or a progress report that stops the work.
+/// Options out of range, a row that cannot be encoded or is too long, a log-prob that is not finite, a failing store, or a
+/// progress report that stops the work.
 pub async fn score<B: Backend>(
     policy: Policy<'_, B>,
     rows: &[Completions],
@@ -64,7 +64,8 @@ pub async fn score<B: Backend>(
     options.validate()?;
     let settings = format!("score {options:?} {}", policy.encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(rows)]);
-    let groups = rows.iter().map(|row| group(policy, row)).collect::<Result<Vec<_>>>()?;
+    let group = |row: &Completions| policy.encoder.group(&row.id, &row.prompt, &row.completions);
+    let groups = rows.iter().map(group).collect::<Result<Vec<_>>>()?;
     let outline = outline(policy.model, policy.adapter);
     let batch_tokens = fitting_tokens(&outline, &groups, options.chunk_size, options.batch_tokens, progress)?;
     let (file, mut tokens) = (output.name, 0);
@@ -88,14 +89,6 @@ pub async fn score<B: Backend>(
     })
     .await
     .map_err(|error| error.of_stage(Stage::Score))
-}
-
-fn group<B: Backend>(policy: Policy<'_, B>, row: &Completions) -> Result<Group> {
-    let completion = |text: &String| policy.encoder.completion(&row.id, text);
-    Ok(Group {
-        prompt: policy.encoder.prompt(&row.id, &row.prompt)?,
-        completions: row.completions.iter().map(completion).collect::<Result<_>>()?,
-    })
 }
 
 /// `batch_tokens`, or as many fewer as the device's memory takes; `most` groups go through the model together at most.
@@ -147,7 +140,7 @@ pub(crate) async fn group_logps<B: Backend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::Turns;
+    use crate::rows::{Completion, Turns};
     use crate::store::Memory;
     use crate::testing::{LAYOUT, Tiny, letter, prompts};
 
@@ -156,7 +149,7 @@ mod tests {
         let row = |(i, prompt): (usize, crate::rows::Prompt)| Completions {
             id: prompt.id,
             prompt: prompt.prompt,
-            completions: (i..i + 3).map(text).collect(),
+            completions: (i..i + 3).map(text).map(Completion::from).collect(),
         };
         prompts(5).into_iter().enumerate().map(row).collect()
     }
@@ -178,13 +171,9 @@ mod tests {
             for (row, scores) in rows().iter().zip(score_with(batch_tokens, chunk_size)) {
                 assert_eq!((&scores.id, &scores.completions), (&row.id, &row.completions));
                 let alone = row.completions.iter().zip(scores.logps.iter().zip(&scores.tokens));
-                for (text, (&logps, &tokens)) in alone {
-                    let completion = policy.encoder.completion("", text).unwrap();
-                    assert_eq!(tokens, text.chars().count() + 1);
-                    let group = Group {
-                        prompt: policy.encoder.prompt("", &row.prompt).unwrap(),
-                        completions: vec![completion],
-                    };
+                for (completion, (&logps, &tokens)) in alone {
+                    assert_eq!(tokens, completion.text.chars().count() + 1);
+                    let group = policy.encoder.group("", &row.prompt, std::slice::from_ref(completion)).unwrap();
                     let batch = Batch::new(&[group], policy.model.config().vocab_size).unwrap();
                     let own = pollster::block_on(policy.model.token_logps(None, &batch)).unwrap();
                     let own: f64 = own.into_iter().map(f64::from).sum();

@@ -61,7 +61,12 @@ impl Tiny {
     }
 
     pub(crate) fn encoder(&self) -> Encoder<'_> {
-        Encoder { text: &self.text, raw: false, max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS }
+        Encoder {
+            text: &self.text,
+            raw: false,
+            max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS,
+            context: self.model.config().max_position_embeddings,
+        }
     }
 
     pub(crate) fn policy(&self) -> Policy<'_, Cpu> {

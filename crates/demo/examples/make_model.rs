@@ -98,7 +98,8 @@ async fn make(output: &str) -> Result<()> {
     let (checkpoint, text) = hf::load(&files)?;
     let text = text.context("no tokenizer")?;
     let mut model = Llama::new(Cpu::new(), &checkpoint, true)?;
-    let encoder = Encoder { text: &text, raw: false, max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS };
+    let context = model.config().max_position_embeddings;
+    let encoder = Encoder { text: &text, raw: false, max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS, context };
     let options = TrainOptions {
         epochs: Some(1),
         learning_rate: Some(2e-3),
@@ -136,9 +137,13 @@ async fn report(model: &Llama<Cpu>, text: &Text) -> Result<()> {
     };
     let mut right = [0; Family::ALL.len()];
     let mut drawn = Vec::new();
-    model.generate(None, &requests, &options, |answer| drawn.push(answer)).await?;
+    let keep = |answer| -> cream::engine::Result<()> {
+        drawn.push(answer);
+        Ok(())
+    };
+    model.generate(None, &requests, &options, keep).await?;
     for answer in drawn {
-        let matches = text.decode(&answer.tokens)? == tasks[answer.request].answer;
+        let matches = text.said(&answer.tokens, answer.finish)? == tasks[answer.request].answer;
         right[answer.request % Family::ALL.len()] += usize::from(matches);
     }
     for (family, right) in Family::ALL.iter().zip(right) {

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use cream_core::philox::{Stream, prompt_hash};
 use cream_core::{Sampling, seen_words};
+use serde::{Deserialize, Serialize};
 
 use crate::adapter::Adapter;
 use crate::backend::{Backend, Segment};
@@ -33,16 +34,27 @@ pub struct Request {
 /// How to complete.
 #[derive(Debug, Clone)]
 pub struct GenerateOptions {
-    /// Longest completion, in tokens.
+    /// Longest completion, in tokens, the stop token among them.
     pub max_new_tokens: usize,
     /// How a token is drawn.
     pub sampling: Sampling,
     /// Seed of the random streams.
     pub seed: u64,
-    /// A completion ends before any of these.
+    /// A completion ends with any of these.
     pub stop_tokens: Vec<u32>,
     /// Sequences decoded at once.
     pub slots: usize,
+}
+
+/// Why a completion ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    /// It met a stop token, its last.
+    #[default]
+    Stop,
+    /// It was cut at the longest length.
+    Length,
 }
 
 /// One finished completion.
@@ -52,10 +64,10 @@ pub struct Generated {
     pub request: usize,
     /// Index among the request's completions.
     pub completion: usize,
-    /// Its tokens, without the stop token.
+    /// All tokens that were drawn, the stop token among them.
     pub tokens: Vec<u32>,
-    /// Whether it met a stop token; otherwise it was cut at `max_new_tokens`.
-    pub stopped: bool,
+    /// Why it ended.
+    pub finish: Finish,
 }
 
 /// Tokens of prompts computed in one forward pass.
@@ -93,20 +105,21 @@ struct Generation<'a, B: Backend> {
 }
 
 impl<B: Backend> Llama<B> {
-    /// Completes every request; `finished` is told of each completion as it ends, in no particular order.
+    /// Completes every request; `finished` is told of each completion as it ends, in no particular order, and ends the
+    /// work at once by an error.
     ///
     /// Keys and values take 8·K·E bytes a block for each of `slots * (longest prompt + max_new_tokens)` rows at most.
     ///
     /// # Errors
     /// An empty prompt, a token outside the vocabulary, a prompt that leaves no room within
-    /// `max_position_embeddings`, bad sampling settings, no slots, or a device that was lost.
-    pub async fn generate(
+    /// `max_position_embeddings`, bad sampling settings, no slots, a device that was lost, or what `finished` says.
+    pub async fn generate<E: From<Error>>(
         &self,
         adapter: Option<&Adapter<B>>,
         requests: &[Request],
         options: &GenerateOptions,
-        mut finished: impl FnMut(Generated),
-    ) -> Result<()> {
+        mut finished: impl FnMut(Generated) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.check(requests, options)?;
         if options.max_new_tokens == 0 || requests.is_empty() {
             return Ok(());
@@ -135,8 +148,8 @@ impl<B: Backend> Llama<B> {
         let before = self.backend().meter().held();
         let mut generation = Generation::new(self, adapter, requests, options);
         let cache = self.backend().meter().held() - before;
-        generation.refill(&mut |_| {}).await?;
-        generation.decode(&mut |_| {}).await?;
+        generation.refill::<Error>(&mut |_| Ok(())).await?;
+        generation.decode::<Error>(&mut |_| Ok(())).await?;
         Ok(cache)
     }
 
@@ -199,7 +212,7 @@ impl<'a, B: Backend> Generation<'a, B> {
     }
 
     /// Gives every free slot a completion, computing prompts as needed.
-    async fn refill(&mut self, finished: &mut impl FnMut(Generated)) -> Result<()> {
+    async fn refill<E: From<Error>>(&mut self, finished: &mut impl FnMut(Generated) -> Result<(), E>) -> Result<(), E> {
         loop {
             for slot in self.slots.iter_mut().filter(|slot| slot.is_none()) {
                 *slot = self.waiting.pop_front();
@@ -236,7 +249,11 @@ impl<'a, B: Backend> Generation<'a, B> {
     }
 
     /// Computes prompts and draws the first token of all their completions, which then wait for a slot.
-    async fn prefill(&mut self, prompts: &[(usize, usize)], finished: &mut impl FnMut(Generated)) -> Result<()> {
+    async fn prefill<E: From<Error>>(
+        &mut self,
+        prompts: &[(usize, usize)],
+        finished: &mut impl FnMut(Generated) -> Result<(), E>,
+    ) -> Result<(), E> {
         let backend = self.model.backend();
         let (mut tokens, mut positions, mut at) = (Vec::new(), Vec::new(), Vec::new());
         let (mut segments, mut head_rows, mut streams, mut drawn) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -266,7 +283,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         for (mut active, token) in drawn.into_iter().zip(first) {
             match self.push(&mut active, token) {
                 None => self.waiting.push_back(active),
-                Some(stopped) => self.finish(active, stopped, finished),
+                Some(finish) => finished(self.ended(active, finish))?,
             }
         }
         Ok(())
@@ -323,7 +340,7 @@ impl<'a, B: Backend> Generation<'a, B> {
     }
 
     /// As many steps for all slots as are worth queueing, then one read.
-    async fn decode(&mut self, finished: &mut impl FnMut(Generated)) -> Result<()> {
+    async fn decode<E: From<Error>>(&mut self, finished: &mut impl FnMut(Generated) -> Result<(), E>) -> Result<(), E> {
         let backend = self.model.backend();
         let active: Vec<usize> = (0..self.slots.len()).filter(|&i| self.slots[i].is_some()).collect();
         let last = |slot: &Active| slot.tokens[slot.tokens.len() - 1];
@@ -362,7 +379,7 @@ impl<'a, B: Backend> Generation<'a, B> {
                 let Some(mut slot) = self.slots[i].take() else { continue };
                 match self.push(&mut slot, token) {
                     None => self.slots[i] = Some(slot),
-                    Some(stopped) => self.finish(slot, stopped, finished),
+                    Some(finish) => finished(self.ended(slot, finish))?,
                 }
             }
         }
@@ -374,18 +391,19 @@ impl<'a, B: Backend> Generation<'a, B> {
         Stream::at(self.options.seed, prompt_hash(id.as_bytes()), completion as u32, position as u32).counter
     }
 
-    /// Adds a token; `Some(stopped)` where the completion is at its end.
-    fn push(&self, active: &mut Active, token: u32) -> Option<bool> {
-        if self.options.stop_tokens.contains(&token) {
-            return Some(true);
-        }
+    /// Adds a token; says why the completion ends where it does.
+    fn push(&self, active: &mut Active, token: u32) -> Option<Finish> {
         active.tokens.push(token);
-        (active.tokens.len() == self.options.max_new_tokens).then_some(false)
+        if self.options.stop_tokens.contains(&token) {
+            return Some(Finish::Stop);
+        }
+        (active.tokens.len() == self.options.max_new_tokens).then_some(Finish::Length)
     }
 
-    fn finish(&mut self, active: Active, stopped: bool, finished: &mut impl FnMut(Generated)) {
+    /// What became of a completion, whose slot and part of the cache are free.
+    fn ended(&mut self, active: Active, finish: Finish) -> Generated {
         self.regions[active.region].readers -= 1;
         let Active { request, completion, tokens, .. } = active;
-        finished(Generated { request, completion, tokens, stopped });
+        Generated { request, completion, tokens, finish }
     }
 }

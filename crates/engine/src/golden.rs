@@ -363,7 +363,11 @@ fn greedy_tokens<B: Backend>(subject: &Subject<B>) {
             slots: 3,
         };
         let mut made = vec![Vec::new(); requests.len()];
-        block_on(model.generate(None, &requests, &options, |g| made[g.request] = g.tokens)).unwrap();
+        let finished = |one: crate::Generated| -> crate::Result<()> {
+            made[one.request] = one.tokens;
+            Ok(())
+        };
+        block_on(model.generate(None, &requests, &options, finished)).unwrap();
         for (made, golden) in made.iter().zip(&golden.greedy) {
             assert_eq!(made, &golden.tokens, "{name}");
         }

@@ -41,7 +41,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{LlamaConfig, RopeScaling};
 pub use cpu::{Cpu, CpuBuffer, CpuPacked};
 pub use error::{Error, Result};
-pub use generate::{GenerateOptions, Generated, Request};
+pub use generate::{Finish, GenerateOptions, Generated, Request};
 pub use llama::Llama;
 pub use matrix::{Lora, Matrix, MatrixData};
 pub use memory::{Budget, MemoryPlan, Meter, Outline};

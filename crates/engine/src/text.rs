@@ -10,6 +10,7 @@ use tokenizers::Tokenizer;
 use tokenizers::processors::template::TemplateProcessing;
 
 use crate::error::{Error, Result};
+use crate::generate::Finish;
 use template::Template;
 
 /// One turn of a conversation.
@@ -29,6 +30,8 @@ pub struct Text {
     template: Option<Template>,
     named: BTreeMap<String, String>,
     vocab_size: usize,
+    embedded: usize,
+    after_answer: Option<String>,
     end_of_turn: u32,
     stop: Vec<u32>,
     files: Option<Vec<(String, Vec<u8>)>>,
@@ -74,7 +77,19 @@ impl Text {
         let template = template.map(|source| Template::new(&file, source)).transpose()?;
         let eos = named.get("eos_token").and_then(|token| tokenizer.token_to_id(token));
         stop.extend(eos);
-        let mut text = Text { file, tokenizer, template, named, vocab_size, end_of_turn: 0, stop, files };
+        let mut text = Text {
+            file,
+            tokenizer,
+            template,
+            named,
+            vocab_size,
+            embedded,
+            after_answer: None,
+            end_of_turn: 0,
+            stop,
+            files,
+        };
+        text.after_answer = text.after_answer();
         text.end_of_turn = match text.end_of_turn_in_template().or(eos).or(text.stop.first().copied()) {
             Some(token) => token,
             None => return Err(Error::file(&text.file, "eos_token", "missing, and no chat template writes one")),
@@ -84,14 +99,19 @@ impl Text {
         Ok(text)
     }
 
-    /// The special token that the chat template writes after what the assistant says.
-    fn end_of_turn_in_template(&self) -> Option<u32> {
+    /// What the chat template writes after what the assistant says.
+    fn after_answer(&self) -> Option<String> {
         const SAID: &str = "Yes";
         let turn = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
         let rendered = self.render(&[turn("user", "Well?"), turn("assistant", SAID)], false).ok()?;
-        let after = &rendered[rendered.rfind(SAID)? + SAID.len()..];
+        Some(rendered[rendered.rfind(SAID)? + SAID.len()..].to_owned())
+    }
+
+    /// The special token that it writes there.
+    fn end_of_turn_in_template(&self) -> Option<u32> {
         let special = self.tokenizer.get_added_tokens_decoder();
-        self.encode(after, false).ok()?.into_iter().find(|id| special.get(id).is_some_and(|token| token.special))
+        let after = self.encode(self.after_answer.as_ref()?, false).ok()?;
+        after.into_iter().find(|id| special.get(id).is_some_and(|token| token.special))
     }
 
     /// Tokens of a conversation up to where the assistant speaks next, through the chat template.
@@ -116,16 +136,67 @@ impl Text {
         self.encode(text, true)
     }
 
-    /// Tokens of what an assistant says, and the end of its turn.
-    pub fn completion(&self, text: &str) -> Result<Vec<u32>> {
-        let mut tokens = self.encode(text, false)?;
-        tokens.push(self.end_of_turn);
+    /// Tokens of a conversation and what the assistant says next, with the end of its turn where it is `Stop`.
+    ///
+    /// As TRL has them: the chat template renders both as one text, which is encoded as a whole. So what the template puts
+    /// around an answer is there, and a tokenizer that begins a text with a space of its own does so once. They begin with
+    /// the tokens of [`Text::prompt`], unless the template renders the prompt otherwise once it is answered, or a token
+    /// spans the border. Unlike TRL's they end with the turn: nobody draws what the template writes after it.
+    pub fn prompt_and_completion(&self, messages: &[Message], said: &str, finish: Finish) -> Result<Vec<u32>> {
+        let Some(after) = &self.after_answer else {
+            // A template that writes no answers: one follows its prompt.
+            return self.ended(&(self.render(messages, true)? + said), false, finish);
+        };
+        let answer = Message { role: "assistant".to_owned(), content: said.to_owned() };
+        let whole = self.render(&[messages, &[answer]].concat(), false)?;
+        let Some(unended) = whole.strip_suffix(after) else {
+            let problem = format!("the chat template writes other than {after:?} after the answer {said:?}");
+            return Err(Error::Request(format!("{}: {problem}", self.file)));
+        };
+        if finish == Finish::Stop && self.encode(after, false)?.contains(&self.end_of_turn) {
+            let mut tokens = self.encode(&whole, false)?;
+            let end = tokens.iter().rposition(|&token| token == self.end_of_turn).map_or(tokens.len(), |end| end + 1);
+            tokens.truncate(end);
+            return Ok(tokens);
+        }
+        self.ended(unended, false, finish)
+    }
+
+    /// Tokens of a raw text and what comes after it, with the end of the turn where it is `Stop`.
+    pub fn raw_and_completion(&self, prompt: &str, said: &str, finish: Finish) -> Result<Vec<u32>> {
+        self.ended(&format!("{prompt}{said}"), true, finish)
+    }
+
+    /// Tokens of a text, with the end of the turn where it is `Stop` and not there yet.
+    fn ended(&self, text: &str, add_special_tokens: bool, finish: Finish) -> Result<Vec<u32>> {
+        let mut tokens = self.encode(text, add_special_tokens)?;
+        if finish == Finish::Stop && tokens.last().is_none_or(|last| !self.stop.contains(last)) {
+            tokens.push(self.end_of_turn);
+        }
         Ok(tokens)
     }
 
-    /// The text of tokens, special ones left out.
-    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        self.tokenizer.decode(tokens, true).map_err(|problem| Error::Request(format!("{}: {problem}", self.file)))
+    /// What was said with tokens that were drawn, the stop token and special ones left out.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary, or `Stop` without a stop token at the end.
+    pub fn said(&self, tokens: &[u32], finish: Finish) -> Result<String> {
+        let failed = |problem: String| Err(Error::Request(problem));
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= self.embedded) {
+            return failed(format!("token {token}, expected below {}", self.embedded));
+        }
+        let words = match (finish, tokens.split_last()) {
+            (Finish::Length, _) => tokens,
+            (Finish::Stop, Some((last, words))) if self.stop.contains(last) => words,
+            (Finish::Stop, last) => {
+                let last = last.map_or("no token".to_owned(), |(last, _)| last.to_string());
+                return failed(format!("{last} at the end of what ends by \"stop\", expected one of {:?}", self.stop));
+            }
+        };
+        let text = self.tokenizer.decode(words, true).or_else(|problem| failed(format!("{}: {problem}", self.file)))?;
+        // A cut may have gone through a character.
+        let whole = if finish == Finish::Length { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
+        Ok(whole.to_owned())
     }
 
     /// The token that ends an assistant's turn: the one the chat template writes there, else the end of text.

@@ -4,7 +4,7 @@ use pollster::block_on;
 use super::*;
 use crate::eval::{ChoiceRow, EvalOptions};
 use crate::pair::Level;
-use crate::rows::{Completions, Rewards};
+use crate::rows::{Completion, Completions, Rewards};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
 use crate::testing::{Log, files, letter, model, outlines, prompts, supervised, text};
@@ -43,7 +43,7 @@ fn call(
     let (text, sft) = (text(&files), if with_sft { supervised(4) } else { Vec::new() });
     let mut load = |_: Option<&str>, trainable: bool| Ok(model(&files, trainable));
     let mut letters = |rows: &[Completions]| {
-        let reward = |text: &String| Some(text.chars().map(|letter| f64::from(u32::from(letter))).sum());
+        let reward = |said: &Completion| Some(said.text.chars().map(|letter| f64::from(u32::from(letter))).sum());
         let row =
             |row: &Completions| Rewards { id: row.id.clone(), rewards: row.completions.iter().map(reward).collect() };
         Ok(rows.iter().map(row).collect())

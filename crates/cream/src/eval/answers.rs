@@ -40,7 +40,7 @@ pub(super) async fn evaluate<B: Backend>(
     let output = Output { store: &mut Memory::default(), name };
     let written = sample(policy, &prompts, &greedy, 0, output, progress).await?;
     let outcome = |(row, answer): (crate::rows::Completions, String)| {
-        let completion = row.completions.into_iter().next().unwrap_or_default();
+        let completion = row.completions.into_iter().next().map(|completion| completion.text).unwrap_or_default();
         let found = mode.extract(&completion);
         let acc = found.as_ref() == Some(&answer);
         Outcome::Answer { id: row.id, answer, found, completion, acc }

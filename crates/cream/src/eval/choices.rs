@@ -1,13 +1,13 @@
 //! Multiple choice by log-likelihood.
 
-use cream_engine::{Backend, Group};
+use cream_engine::{Backend, Finish, Group};
 
 use super::{ChoiceRow, EvalOptions, Measures, Outcome, share};
 use crate::budget::outline;
 use crate::error::{Error, Result};
 use crate::policy::{Encoder, Policy};
 use crate::progress::{Progress, Stage, Update};
-use crate::rows::Turns;
+use crate::rows::{Completion, Turns};
 use crate::score::{fitting_tokens, group_logps};
 
 pub(super) async fn evaluate<B: Backend>(
@@ -50,18 +50,22 @@ fn group(encoder: Encoder<'_>, row: &ChoiceRow, chat: bool) -> Result<Group> {
     let ChoiceRow { id, question, choices, .. } = row;
     let encoder = Encoder { raw: !chat, ..encoder };
     let text = if chat { question.clone() } else { format!("Question: {question}\nAnswer:") };
-    let prompt = encoder.prompt(id, &Turns::Text(text.clone()))?;
+    let prompt = Turns::Text(text.clone());
+    if chat {
+        let unended = |choice: &String| Completion { finish: Finish::Length, ..Completion::from(choice.as_str()) };
+        return encoder.group(id, &prompt, &choices.iter().map(unended).collect::<Vec<_>>());
+    }
+    let prompt = encoder.prompt(id, &prompt)?;
     let completion = |(i, choice): (usize, &String)| {
-        let tokens = if chat {
-            let mut tokens = encoder.completion(id, choice)?;
-            tokens.pop();
-            tokens
-        } else {
-            let whole = encoder.text.raw(&format!("{text} {choice}")).map_err(|e| Error::prompt(id, e))?;
-            whole.get(prompt.len()..).unwrap_or_default().to_vec()
-        };
+        let whole = encoder.text.raw(&format!("{text} {choice}")).map_err(|e| Error::prompt(id, e))?;
+        let tokens = whole.get(prompt.len()..).unwrap_or_default().to_vec();
         if tokens.is_empty() {
             return Err(Error::prompt(id, format_args!("choice {i} is {choice:?}: no tokens, expected at least one")));
+        }
+        if whole.len() > encoder.context {
+            let (len, new, context) = (prompt.len(), tokens.len(), encoder.context);
+            let problem = format_args!("{len} tokens and {new} of choice {i}, expected at most {context} in all");
+            return Err(Error::prompt(id, problem));
         }
         Ok(tokens)
     };

@@ -6,7 +6,7 @@ use super::{EvalOptions, Measures, Outcome, PreferenceRow};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::progress::Progress;
-use crate::rows::{Completions, Scores};
+use crate::rows::{Completion, Completions, Scores};
 use crate::score::{ScoreOptions, score};
 use crate::store::{Memory, Output};
 
@@ -24,7 +24,7 @@ pub(super) async fn evaluate<B: Backend>(
     let completions = |row: &PreferenceRow| Completions {
         id: row.id.clone(),
         prompt: row.prompt.clone(),
-        completions: vec![row.chosen.clone(), row.rejected.clone()],
+        completions: [&row.chosen, &row.rejected].map(|text| Completion::from(text.as_str())).into(),
     };
     let pairs: Vec<Completions> = rows.iter().map(completions).collect();
     let settings = ScoreOptions { batch_tokens: options.batch_tokens, ..ScoreOptions::default() };

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::jsonl::{Fields, Row, read_numbered};
-use crate::rows::{COMPLETION, Turns, completion, strings};
+use crate::rows::{COMPLETION, Turns, said, strings};
 
 /// A question with its possible answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -184,8 +184,8 @@ impl Row for TaskRow {
             Ok(TaskRow::Preference(PreferenceRow {
                 id,
                 prompt: Turns::take(fields)?,
-                chosen: fields.take("chosen", COMPLETION, completion)?,
-                rejected: fields.take("rejected", COMPLETION, completion)?,
+                chosen: fields.take("chosen", COMPLETION, said)?,
+                rejected: fields.take("rejected", COMPLETION, said)?,
             }))
         } else if fields.has("answer") {
             let prompt = if fields.has("question") && !fields.has("prompt") && !fields.has("messages") {

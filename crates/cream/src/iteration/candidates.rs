@@ -51,7 +51,10 @@ impl<B: Backend> Iteration<'_, '_, B> {
 
     /// The rows of a file that an earlier call made.
     pub(super) fn found<R: Row>(&self, name: &str) -> Result<Option<Vec<R>>> {
-        self.store.read(name)?.map(|bytes| read_jsonl(name, bytes.as_slice())).transpose()
+        match self.store.read(name)? {
+            Some(bytes) if bytes.is_empty() => Ok(Some(Vec::new())),
+            bytes => bytes.map(|bytes| read_jsonl(name, bytes.as_slice())).transpose(),
+        }
     }
 
     /// How many of each row's completions are M0's.
@@ -162,7 +165,19 @@ impl<B: Backend> Iteration<'_, '_, B> {
         let encoder = Encoder { max_prompt_tokens: usize::MAX, ..self.models.encoder() };
         let judgements = join(&folder(t), &format!("judgements-{role}.jsonl"));
         let options = config.judge.sampling(&config.sample);
-        let judgements = self.drawn(model, &judge_prompts(rows), &options, t, encoder, &judgements).await?;
+        let mut prompts = judge_prompts(rows);
+        let asked = prompts.len();
+        let room = encoder.context.saturating_sub(options.max_new_tokens);
+        let len = |Prompt { id, prompt }: &Prompt| Ok(encoder.prompt(id, prompt)?.len());
+        let lens = prompts.iter().map(len).collect::<Result<Vec<usize>>>()?;
+        let mut lens = lens.into_iter();
+        prompts.retain(|_| lens.next().is_some_and(|len| len <= room));
+        if prompts.len() < asked {
+            let long = asked - prompts.len();
+            self.progress
+                .log(&format!("{name}: {long} completions have no reward: with them the judge would read too much"));
+        }
+        let judgements = self.drawn(model, &prompts, &options, t, encoder, &judgements).await?;
         let rewards = judge_rewards(rows, &judgements)?;
         let without = rewards.iter().flat_map(|row| &row.rewards).filter(|reward| reward.is_none()).count();
         if without > 0 {

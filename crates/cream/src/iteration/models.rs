@@ -30,8 +30,7 @@ impl<'b, B: Backend> Models<'_, 'b, B> {
 
     /// How the models read rows.
     pub(super) fn encoder(&self) -> Encoder<'b> {
-        let config = self.inputs.config;
-        Encoder { text: self.inputs.text, raw: config.raw, max_prompt_tokens: config.max_prompt_tokens }
+        self.inputs.encoder()
     }
 
     /// Of a model's weights: within a run, its number says all.

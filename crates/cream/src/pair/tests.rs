@@ -8,7 +8,7 @@ fn scores(logps: &[&[f64]]) -> Vec<Scores> {
     let row = |(i, logps): (usize, &&[f64])| Scores {
         id: format!("p{i}"),
         prompt: Turns::Text("x".into()),
-        completions: (0..logps.len()).map(|i| format!("c{i}")).collect(),
+        completions: (0..logps.len()).map(|i| format!("c{i}").into()).collect(),
         logps: logps.to_vec(),
         tokens: (1..=logps.len()).collect(),
     };
@@ -59,7 +59,7 @@ fn by_hand() {
             ref_rejected_logps: -9.0,
         }
     );
-    assert_eq!((pairs[1].chosen.as_str(), pairs[1].rejected.as_str()), ("c0", "c1"));
+    assert_eq!((pairs[1].chosen.text.as_str(), pairs[1].rejected.text.as_str()), ("c0", "c1"));
     assert_eq!(pairs[1].consistency, (-1.0 / 3.0 + 1.0) / 2.0);
     let ranking = |id: &str, rewards: [f64; 3], agreement| Ranking {
         id: id.into(),
@@ -85,7 +85,7 @@ fn round_1_takes_the_mean_logp_of_the_reference() {
     let Pairing { pairs, report, .. } = pair(&current, &reference, &reference, 0.1, &PairOptions::default()).unwrap();
     // Rewards -0.2, 0.1, -0.1: the same order.
     assert_eq!(pairs[0].consistency, 1.0);
-    assert_eq!((pairs[0].chosen.as_str(), pairs[0].rejected.as_str()), ("c1", "c0"));
+    assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str()), ("c1", "c0"));
     assert_eq!(report.notes, ["the previous model is the reference: its reward is the mean log-prob per token"]);
 }
 
@@ -94,7 +94,7 @@ fn without_supervised_training_round_1_is_dpo_on_the_mean_logp() {
     let reference = scores(&[&[-4.0, -2.0, -6.0]]);
     let Pairing { pairs, report, .. } = pair(&reference, &reference, &reference, 0.1, &PairOptions::default()).unwrap();
     assert_eq!(pairs[0].consistency, 1.0);
-    assert_eq!((pairs[0].chosen.as_str(), pairs[0].rejected.as_str()), ("c1", "c0"));
+    assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str()), ("c1", "c0"));
     assert_eq!((report.mean_tau, report.notes.len()), (Some(1.0), 2));
 }
 
@@ -214,14 +214,14 @@ fn length_changes_the_reward() {
         (pairing.pairs[0].chosen.clone(), pairing.pairs[0].rejected.clone(), pairing.report)
     };
     let (chosen, rejected, implicit) = paired(Reward::Implicit);
-    assert_eq!((chosen.as_str(), rejected.as_str()), ("c2", "c0"));
+    assert_eq!((chosen.text.as_str(), rejected.text.as_str()), ("c2", "c0"));
     let (chosen, rejected, report) = paired(Reward::LengthNormalised);
-    assert_eq!((chosen.as_str(), rejected.as_str()), ("c0", "c2"));
+    assert_eq!((chosen.text.as_str(), rejected.text.as_str()), ("c0", "c2"));
     // The previous model's 1, 1 and 1 per token are ties.
     assert_eq!((report.mean_tau, report.rankings.tau), (Some(0.0), implicit.rankings.tau));
     let (chosen, rejected, _) = paired(Reward::LengthPenalised(0.5));
     // 1.5, 2 and 1.8.
-    assert_eq!((chosen.as_str(), rejected.as_str()), ("c1", "c0"));
+    assert_eq!((chosen.text.as_str(), rejected.text.as_str()), ("c1", "c0"));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn given_rewards_rank_and_those_without_one_do_not() {
     let options = PairOptions { reward: Reward::External, ..options(Level::Off) };
     let with = PairInputs { rewards: Some(&rewards), ..inputs(&current, &previous, &reference) };
     let Pairing { pairs, report, .. } = super::pair(&with, 0.5, &options).unwrap();
-    assert_eq!((pairs[0].chosen.as_str(), pairs[0].rejected.as_str(), pairs.len()), ("c2", "c0", 1));
+    assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str(), pairs.len()), ("c2", "c0", 1));
     let reasons: Vec<_> = report.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
     assert_eq!(reasons, ["1 of 3 completions have a reward", "all 3 rewards are equal"]);
     assert_eq!((report.mean_tau, report.mean_reward_margin), (None, Some(1.0)));
@@ -268,7 +268,7 @@ fn rejected_from_the_initial_model() {
     let options = PairOptions { rejected_from: RejectedFrom::Initial, ..PairOptions::default() };
     let anchored = PairInputs { anchors: 2, ..inputs(&current, &previous, &reference) };
     let Pairing { pairs, report, .. } = super::pair(&anchored, 1.0, &options).unwrap();
-    assert_eq!((pairs[0].chosen.as_str(), pairs[0].rejected.as_str()), ("c1", "c3"));
+    assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str()), ("c1", "c3"));
     assert_eq!((pairs[0].ref_rejected_logps, report.mean_reward_margin), (-10.0, Some(5.0)));
     // Only its own completions are ranked.
     assert_eq!((report.mean_tau, report.mean_tokens), (Some(1.0), Some(1.5)));
@@ -314,7 +314,7 @@ proptest! {
         let tau = 2.0 * sum / (n * (n - 1)) as f64;
         prop_assert!((pairs[0].consistency - (tau + 1.0) / 2.0).abs() <= f64::EPSILON);
         let place = |name: &str| name[1..].parse::<usize>().unwrap();
-        let (chosen, rejected) = (place(&pairs[0].chosen), place(&pairs[0].rejected));
+        let (chosen, rejected) = (place(&pairs[0].chosen.text), place(&pairs[0].rejected.text));
         prop_assert!(rewards.iter().all(|&reward| reward <= rewards[chosen] && reward >= rewards[rejected]));
         prop_assert_eq!(pairs[0].ref_chosen_logps, now[chosen]);
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::jsonl::to_jsonl;
+use crate::rows::Completion;
 use crate::store::Memory;
 
 const T1: &str = "iteration-1";
@@ -11,7 +12,7 @@ fn round(agreements: &[Option<f64>]) -> Memory {
         .map(|i| Completions {
             id: id(i),
             prompt: Turns::Text(format!("question {i}")),
-            completions: vec![format!("good {i}"), "é".repeat(LONGEST_TEXT + 1)],
+            completions: [format!("good {i}"), "é".repeat(LONGEST_TEXT + 1)].map(Completion::from).into(),
         })
         .collect();
     let scores: Vec<_> = completions

@@ -22,7 +22,7 @@ use crate::train::{fitting_batch, sft_groups};
 /// A stage that needs more memory than may be taken, whatever may be adapted; a prompt that cannot be served.
 pub(super) fn plan<B: Backend>(inputs: &RunInputs<'_, B>, rounds: &[usize], progress: &mut dyn Progress) -> Result<()> {
     let config = inputs.config;
-    let encoder = Encoder { text: inputs.text, raw: config.raw, max_prompt_tokens: config.max_prompt_tokens };
+    let encoder = inputs.encoder();
     let progress = &mut Ahead(progress);
     let [frozen, trainable] = inputs.outlines;
     let lora: Option<&LoraConfig> = (config.tuning == Tuning::Lora).then_some(&config.lora);
@@ -33,13 +33,12 @@ pub(super) fn plan<B: Backend>(inputs: &RunInputs<'_, B>, rounds: &[usize], prog
     }
     let Some(&last) = rounds.last().filter(|&&last| last > 0) else { return Ok(()) };
     let drawn_from = if last > 1 || !inputs.sft.is_empty() { &made } else { frozen };
-    let longest = frozen.config().max_position_embeddings;
-    let requests = requests(encoder, longest, inputs.prompts, &config.sample)?;
+    let requests = requests(encoder, inputs.prompts, &config.sample)?;
     fitting_slots(drawn_from, &requests, &config.sample, progress)?;
     if config.pair.reward == Reward::Judge {
         judge(inputs, encoder, drawn_from, progress)?;
     }
-    let len = config.sample.max_new_tokens + encoder.completion("the longest", "")?.len();
+    let len = config.sample.max_new_tokens;
     let anchors = if config.pair.rejected_from == RejectedFrom::Initial { 2 } else { 1 };
     let (most, completions) = (config.score.chunk_size, config.sample.completions * anchors);
     let scored = longest_groups(&requests, most, completions, len);
@@ -62,7 +61,7 @@ fn judge<B: Backend>(
     let row = |prompt: &crate::rows::Prompt| Completions {
         id: prompt.id.clone(),
         prompt: prompt.prompt.clone(),
-        completions: vec![String::new()],
+        completions: vec!["".into()],
     };
     let rows: Vec<Completions> = inputs.prompts.iter().map(row).collect();
     // One that is too long for the model is an error of the stage, if it comes to that.

@@ -10,7 +10,7 @@ use crate::config::Tuning;
 use crate::jsonl::read_jsonl;
 use crate::method::Method;
 use crate::pair::{Level, RejectedFrom, Reward, TrainReference};
-use crate::rows::{Completions, Pair, Rewards, Scores};
+use crate::rows::{Completion, Completions, Pair, Rewards, Scores};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
 use crate::testing::{Log, Mortal, files, model, outlines, prompts, supervised, text};
@@ -68,7 +68,7 @@ fn call_within(
     };
     // An oracle that likes late letters.
     let mut letters = |rows: &[Completions]| {
-        let reward = |text: &String| Some(text.chars().map(|letter| f64::from(u32::from(letter))).sum());
+        let reward = |said: &Completion| Some(said.text.chars().map(|letter| f64::from(u32::from(letter))).sum());
         let row =
             |row: &Completions| Rewards { id: row.id.clone(), rewards: row.completions.iter().map(reward).collect() };
         Ok(rows.iter().map(row).collect())

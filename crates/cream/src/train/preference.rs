@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
 use crate::progress::{Progress, Stage};
-use crate::rows::{Pair, PreferenceMetrics};
+use crate::rows::{Completions, Pair, PreferenceMetrics};
 use crate::store::Output;
 
 /// What is minimised on pairs.
@@ -116,13 +116,8 @@ pub async fn train<B: Backend>(
     }
     let encoder = trainee.encoder;
     let group = |pair: &Pair| {
-        Ok(Group {
-            prompt: encoder.prompt(&pair.id, &pair.prompt)?,
-            completions: vec![
-                encoder.completion(&pair.id, &pair.chosen)?,
-                encoder.completion(&pair.id, &pair.rejected)?,
-            ],
-        })
+        let Completions { id, prompt, completions } = pair.completions();
+        encoder.group(&id, &prompt, &completions)
     };
     let objective = Pairs { pairs, groups: pairs.iter().map(group).collect::<Result<_>>()?, loss: *loss };
     let rows = fingerprint([to_jsonl(pairs).as_slice()]);

@@ -65,10 +65,7 @@ pub async fn sft<B: Backend>(
 pub(crate) fn groups(encoder: Encoder<'_>, rows: &[SftRow]) -> Result<Vec<Group>> {
     let group = |(i, row): (usize, &SftRow)| {
         let id = format!("row {}", i + 1);
-        Ok(Group {
-            prompt: encoder.prompt(&id, &row.prompt)?,
-            completions: vec![encoder.completion(&id, &row.completion)?],
-        })
+        encoder.group(&id, &row.prompt, &[row.completion.as_str().into()])
     };
     rows.iter().enumerate().map(group).collect()
 }

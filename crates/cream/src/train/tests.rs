@@ -3,7 +3,7 @@ use cream_engine::{Cpu, LoraConfig};
 use pollster::block_on;
 
 use super::*;
-use crate::rows::{Pair, SftRow, Turns};
+use crate::rows::{Completion, Pair, SftRow, Turns};
 use crate::store::Memory;
 use crate::testing::{LAYOUT, Log, Tiny, letter, supervised};
 
@@ -11,8 +11,8 @@ fn pairs(consistency: f64) -> Vec<Pair> {
     let pair = |i: usize| Pair {
         id: i.to_string(),
         prompt: Turns::Text(letter(10 + i)),
-        chosen: letter(60 + i) + &letter(70 + i),
-        rejected: letter(80 + i),
+        chosen: (letter(60 + i) + &letter(70 + i)).into(),
+        rejected: letter(80 + i).into(),
         consistency,
         ref_chosen_logps: -18.0 - i as f64,
         ref_rejected_logps: -12.0,
@@ -41,7 +41,8 @@ fn fit_in(
     let mut tiny = Tiny::new();
     let lora = LoraConfig { r: 4, ..LoraConfig::default() };
     let mut fresh = adapter.then(|| Adapter::new(&Cpu::new(), tiny.model.config(), lora, 1).unwrap());
-    let encoder = Encoder { text: &tiny.text, raw: false, max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS };
+    let context = tiny.model.config().max_position_embeddings;
+    let encoder = Encoder { text: &tiny.text, raw: false, max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS, context };
     let trainee = Trainee {
         model: &mut tiny.model,
         adapter: fresh.as_mut(),
@@ -73,10 +74,8 @@ fn metrics_of_the_first_step_are_the_loss_by_hand() {
     let all = TrainOptions { batch_size: 5, ..options() };
     let (_, metrics, summary) = fitted(&Rows::Pairs(&pairs(0.75)), &all);
     let tiny = Tiny::new();
-    let logp = |pair: &Pair, text: &str| {
-        let encoder = tiny.encoder();
-        let completions = vec![encoder.completion("", text).unwrap()];
-        let group = Group { prompt: encoder.prompt("", &pair.prompt).unwrap(), completions };
+    let logp = |pair: &Pair, completion: &Completion| {
+        let group = tiny.encoder().group("", &pair.prompt, std::slice::from_ref(completion)).unwrap();
         let batch = Batch::new(&[group], 320).unwrap();
         block_on(tiny.model.token_logps(None, &batch)).unwrap().into_iter().map(f64::from).sum::<f64>()
     };

@@ -23,7 +23,10 @@ fn generate(
     generation.cache = (0..model.config().num_hidden_layers).map(block).collect();
     generation.steps_per_read = steps_per_read;
     let mut made = Vec::new();
-    let mut finished = |generated| made.push(generated);
+    let mut finished = |generated| -> Result<()> {
+        made.push(generated);
+        Ok(())
+    };
     loop {
         block_on(generation.refill(&mut finished)).unwrap();
         if generation.slots.iter().all(Option::is_none) {

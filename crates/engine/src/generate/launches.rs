@@ -16,9 +16,9 @@ fn kernels_of_a_step(gpu: &Gpu, adapter: Option<&Adapter<Gpu>>, slots: usize) ->
     let sampling = Sampling::default();
     let options = GenerateOptions { max_new_tokens: 40, sampling, seed: 0, stop_tokens: vec![], slots };
     let mut generation = Generation::new(&model, adapter, &requests, &options);
-    block_on(generation.refill(&mut |_| {})).unwrap();
+    block_on(generation.refill(&mut |_| Result::<()>::Ok(()))).unwrap();
     let before = gpu.kernels();
-    block_on(generation.decode(&mut |_| {})).unwrap();
+    block_on(generation.decode(&mut |_| Result::<()>::Ok(()))).unwrap();
     (gpu.kernels() - before) / gpu.steps_per_read()
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::generate::Finish;
 use crate::tensor::Dtype;
 use crate::text::Message;
 
@@ -144,8 +145,9 @@ fn a_file_is_read() {
     assert_eq!(text.raw("ab ab12").unwrap(), [5, 4, 5, 6, 7]);
     let hello = [Message { role: "b".to_owned(), content: "a".to_owned() }];
     assert_eq!(text.render(&hello, true).unwrap(), "<s>b:a</s><s>");
-    assert_eq!(text.completion("ab").unwrap(), [5, 1]);
-    assert_eq!(text.decode(&[0, 5, 4, 2, 1]).unwrap(), "ab a");
+    assert_eq!(text.raw_and_completion("ab a", "b12", Finish::Stop).unwrap(), [5, 4, 5, 6, 7, 1]);
+    assert_eq!(text.raw_and_completion("ab a", "b12", Finish::Length).unwrap(), [5, 4, 5, 6, 7]);
+    assert_eq!(text.said(&[0, 5, 4, 2, 1], Finish::Stop).unwrap(), "ab a");
     assert_eq!((text.end_of_turn(), text.stop_tokens()), (1, &[1][..]));
 }
 
@@ -173,7 +175,7 @@ fn a_bos_is_put_where_the_file_says() {
     let bytes = builder.build();
     let (_, text) = load("m.gguf", &bytes).unwrap();
     assert_eq!(text.raw("ab").unwrap(), [0, 5]);
-    assert_eq!(text.completion("ab").unwrap(), [5, 1]);
+    assert_eq!(text.raw_and_completion("a", "b", Finish::Stop).unwrap(), [0, 5, 1]);
 }
 
 #[test]
@@ -199,7 +201,7 @@ fn sentence_piece_merges_follow_from_scores() {
     let (_, text) = load("m.gguf", &bytes).unwrap();
     // "▁a" scores above "ab", so "▁ab" is made of "▁a" and "b".
     assert_eq!(text.raw("ab abab!").unwrap(), [1, 8, 8, 7, 9]);
-    assert_eq!(text.decode(&[1, 8, 8, 7, 9, 2]).unwrap(), "ab abab!");
+    assert_eq!(text.said(&[1, 8, 8, 7, 9, 2], Finish::Stop).unwrap(), "ab abab!");
 }
 
 #[test]

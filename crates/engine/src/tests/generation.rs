@@ -8,7 +8,7 @@ use pollster::block_on;
 use super::models::{adapter, configs, model, next_logps};
 use super::random::Random;
 use crate::tolerances::LAYOUT;
-use crate::{Adapter, Backend, GenerateOptions, Generated, Llama, LlamaConfig, Request};
+use crate::{Adapter, Backend, Finish, GenerateOptions, Generated, Llama, LlamaConfig, Request, Result};
 
 on_each_backend!(
     whole_models:
@@ -18,6 +18,7 @@ on_each_backend!(
     more_prompt_tokens_than_one_pass_takes,
     a_sequence_may_fill_the_model_to_the_last_position,
     a_harsh_penalty_repeats_nothing,
+    an_error_ends_the_work_at_once,
 );
 
 const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
@@ -36,8 +37,8 @@ fn requests(random: &mut Random) -> Vec<Request> {
     [3, 0, 1, 4, random.below(4)].into_iter().enumerate().map(|(id, n)| request(random, id, n)).collect()
 }
 
-/// Tokens and whether they stopped, by request id and completion.
-type Made = BTreeMap<(String, usize), (Vec<u32>, bool)>;
+/// Tokens and why they ended, by request id and completion.
+type Made = BTreeMap<(String, usize), (Vec<u32>, Finish)>;
 
 fn generate<B: Backend>(
     model: &Llama<B>,
@@ -46,9 +47,10 @@ fn generate<B: Backend>(
     options: &GenerateOptions,
 ) -> Made {
     let mut made = Made::new();
-    let finished = |Generated { request, completion, tokens, stopped }| {
-        let before = made.insert((requests[request].id.clone(), completion), (tokens, stopped));
+    let finished = |Generated { request, completion, tokens, finish }| -> Result<()> {
+        let before = made.insert((requests[request].id.clone(), completion), (tokens, finish));
         assert_eq!(before, None, "completion {completion} of request {request} came twice");
+        Ok(())
     };
     block_on(model.generate(adapter, requests, options, finished)).unwrap();
     assert_eq!(made.len(), requests.iter().map(|r| r.completions).sum::<usize>());
@@ -63,8 +65,8 @@ fn greedy_takes_what_the_model_without_a_cache_would<B: Backend>(backend: &B, ra
             let made = generate(&model, adapter, &requests, &options(GREEDY, slots));
             // Completions of one prompt are the same, as a rule: each is looked at once.
             let different: BTreeSet<_> = made.into_iter().map(|((id, _), made)| (id, made)).collect();
-            for (id, (tokens, stopped)) in different {
-                assert!(tokens.len() == 12 && !stopped, "{id}: {tokens:?}");
+            for (id, (tokens, finish)) in different {
+                assert!(tokens.len() == 12 && finish == Finish::Length, "{id}: {tokens:?}");
                 let mut sequence = requests.iter().find(|r| r.id == id).unwrap().prompt.clone();
                 for token in tokens {
                     let logps = next_logps(&model, adapter, &sequence);
@@ -89,8 +91,10 @@ fn stop_tokens_cut<B: Backend>(backend: &B, random: &mut Random) {
         let options = GenerateOptions { stop_tokens: stop_tokens.clone(), ..options(sampling, 3) };
         let cut = generate(&model, None, &requests, &options);
         for (key, (tokens, _)) in &whole {
-            let end = tokens.iter().position(|token| stop_tokens.contains(token));
-            let expected = (tokens[..end.unwrap_or(tokens.len())].to_vec(), end.is_some());
+            let expected = match tokens.iter().position(|token| stop_tokens.contains(token)) {
+                Some(end) => (tokens[..=end].to_vec(), Finish::Stop),
+                None => (tokens.clone(), Finish::Length),
+            };
             assert_eq!(cut[key], expected, "{key:?}, {sampling:?}");
         }
     }
@@ -153,4 +157,15 @@ fn a_harsh_penalty_repeats_nothing<B: Backend>(backend: &B, random: &mut Random)
     assert!(!repeats(&generate(&model, None, &requests, &options)));
     let plain = GenerateOptions { sampling: GREEDY, ..options };
     assert!(repeats(&generate(&model, None, &requests, &plain)), "nothing to penalise");
+}
+
+fn an_error_ends_the_work_at_once<B: Backend>(backend: &B, random: &mut Random) {
+    let [config, _] = configs();
+    let (model, requests) = (model(backend, random, &config, false), requests(random));
+    let mut told = 0;
+    let ended = block_on(model.generate(None, &requests, &options(SAMPLED, 2), |_| {
+        told += 1;
+        if told == 3 { Err(crate::Error::Request("enough".into())) } else { Ok(()) }
+    }));
+    assert_eq!((ended.unwrap_err().to_string().as_str(), told), ("enough", 3));
 }

@@ -63,7 +63,7 @@ fn generated<B: Backend>(model: &Llama<B>, random: &mut Random) -> MemoryPlan {
     let requests: Vec<Request> = (0..12).map(request).collect();
     let sampling = cream_core::Sampling { repetition_penalty: 1.2, ..Default::default() };
     let options = GenerateOptions { max_new_tokens: 100, sampling, seed: 1, stop_tokens: vec![], slots: 16 };
-    block_on(model.generate(None, &requests, &options, |_| {})).unwrap();
+    block_on(model.generate(None, &requests, &options, |_| crate::Result::<()>::Ok(()))).unwrap();
     MemoryPlan::generate(&Outline::of(model, None), &requests, &options).unwrap()
 }
 

@@ -49,7 +49,7 @@ fn generation() {
             prompt,
             completions: 1,
         });
-        block_on(model.generate(None, &requests, options, |_| ()))
+        block_on(model.generate(None, &requests, options, |_| crate::Result::Ok(())))
     };
     assert!(generate(&[1, 2], &good).is_ok());
     assert_refused(generate(&[], &good), &["p0", "no tokens"]);
@@ -73,7 +73,7 @@ fn nothing_to_generate_is_nothing() {
     let generate = |max_new_tokens: usize, requests: &[Request]| {
         let sampling = Sampling::default();
         let options = GenerateOptions { max_new_tokens, sampling, seed: 0, stop_tokens: vec![], slots: 2 };
-        block_on(model.generate(None, requests, &options, |made| panic!("{made:?}"))).unwrap();
+        block_on(model.generate(None, requests, &options, |made| -> crate::Result<()> { panic!("{made:?}") })).unwrap();
     };
     let request = |completions: usize| Request { id: "p".into(), prompt: vec![1], completions };
     generate(4, &[]);

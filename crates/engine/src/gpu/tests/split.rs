@@ -91,7 +91,10 @@ fn generated<B: Backend>(
 ) -> BTreeMap<(usize, usize), Vec<u32>> {
     let model = Llama::new(backend.clone(), checkpoint, false).unwrap();
     let mut made = BTreeMap::new();
-    let finished = |one: Generated| drop(made.insert((one.request, one.completion), one.tokens));
+    let finished = |one: Generated| -> crate::Result<()> {
+        made.insert((one.request, one.completion), one.tokens);
+        Ok(())
+    };
     block_on(model.generate(None, requests, options, finished)).unwrap();
     made
 }
