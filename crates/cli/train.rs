@@ -4,19 +4,23 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use cream::engine::{Adapter, Backend, LoraConfig};
-use cream::{Directory, Output, Pair, PreferenceLoss, Progress, TrainOptions, TrainSummary, Trainee};
+use cream::{
+    Directory, GivenPair, Output, Policy, PreferenceLoss, Progress, ScoreOptions, TrainOptions, TrainSummary, Trainee,
+};
 use pollster::block_on;
 
 use crate::args::{Global, Log, LoraFlags, LossFlags, ModelArgs, PromptFlags, TrainFlags, set};
 use crate::device::Job;
-use crate::files::{read_rows, say};
+use crate::files::{open, say};
 use crate::progress::Shown;
 use crate::tensorboard::Events;
 use crate::{interrupt, model};
 
 /// Train on preference pairs with CREAM's loss, or DPO or IPO
 ///
-/// Reads what `cream pair` writes. The reference of the loss is in the pairs (ref_chosen_logps, ref_rejected_logps). Writes a
+/// Reads what `cream pair` writes, or {"prompt", "chosen", "rejected"} as TRL takes them, texts or lists of messages (a text
+/// prompt is a user's turn, without --raw). The reference of the loss is in the pairs (ref_chosen_logps, ref_rejected_logps);
+/// where it is not, it is the model before training. Pairs without "consistency" are trained on by plain DPO. Writes a
 /// PEFT adapter (with --full a Hugging Face folder) and metrics.jsonl to the output folder. A killed call leaves its state
 /// there; the same command takes it up. What a finished call has written there is replaced.
 #[derive(Debug, clap::Args)]
@@ -64,12 +68,23 @@ pub(crate) struct Training {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
-        let pairs: Vec<Pair> = read_rows(&self.pairs)?;
+        let file = self.pairs.display().to_string();
+        let pairs = cream::read_numbered::<GivenPair>(&file, open(&self.pairs)?, &mut Err)?;
         let seed = self.training.seed;
         let mut loss = PreferenceLoss::default();
         self.loss.apply(&mut loss);
         self.training.run(&backend, global, async |trainee, options, output, progress| {
-            cream::train(trainee, &pairs, &loss, options, seed, output, progress).await
+            let policy = Policy {
+                model: &*trainee.model,
+                adapter: trainee.adapter.as_deref(),
+                encoder: trainee.encoder,
+                fingerprint: trainee.fingerprint,
+            };
+            let scoring = ScoreOptions { batch_tokens: options.batch_tokens, ..ScoreOptions::default() };
+            let Output { store, name } = output;
+            let reference = Output { store: &mut *store, name };
+            let pairs = cream::complete_pairs(policy, pairs, &scoring, reference, progress).await?;
+            cream::train(trainee, &pairs, &loss, options, seed, Output { store, name }, progress).await
         })
     }
 }

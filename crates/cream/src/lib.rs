@@ -71,5 +71,5 @@ pub use score::{ScoreOptions, score};
 pub use shard::Shard;
 pub use store::{Memory, Output, Store};
 pub use timings::{StageTime, Timings};
-pub use train::{PreferenceLoss, TrainOptions, TrainSummary, Trainee, sft, train};
+pub use train::{PreferenceLoss, TrainOptions, TrainSummary, Trainee, complete_pairs, sft, train};
 pub use weights::{load_adapter, save_adapter, save_model};

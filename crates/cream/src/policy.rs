@@ -151,3 +151,6 @@ impl<B: Backend> Clone for Policy<'_, B> {
 }
 
 impl<B: Backend> Copy for Policy<'_, B> {}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! config.toml                           the settings
-//! inputs.json                           fingerprints of the model, the prompts and the supervised data
+//! inputs.json                           format of these files; fingerprints of the model, the prompts and the supervised data
 //! anchors.jsonl                         drawn from M_0, where the rejected completions come from there
 //! iteration-N/completions.jsonl         drawn from M_N; with anchors, those after them
 //! iteration-N/scores-current.jsonl      under M_N, the reference of training too
@@ -90,6 +90,9 @@ impl<'a, B: Backend> RunInputs<'a, B> {
 
 pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) const INPUTS: &str = "inputs.json";
+/// Of the files of a run. From 2 on completions are kept with the tokens that were drawn; before, their texts were encoded
+/// anew, and a round of both kinds would mean nothing.
+const FORMAT: &str = "2";
 
 /// Runs all iterations, or takes up where an earlier call was cut short; what is done is not done again. On the CPU a run
 /// that was killed, wherever, ends with the same files as one that was not, bit for bit.
@@ -126,6 +129,7 @@ pub async fn run<B: Backend>(
 /// Writes down settings and inputs, or compares them with those written down.
 fn remember<B: Backend>(inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Result<()> {
     let given = BTreeMap::from([
+        ("format", FORMAT.to_owned()),
         ("model", inputs.fingerprint.to_owned()),
         ("prompts", rows(inputs.prompts)),
         ("sft", rows(inputs.sft)),
@@ -138,6 +142,13 @@ fn remember<B: Backend>(inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Res
         }
         Some(bytes) => {
             let saved: BTreeMap<String, String> = serde_json::from_slice(&bytes).map_err(|e| Error::file(INPUTS, e))?;
+            if saved.get("format").is_none_or(|format| format != FORMAT) {
+                let found = saved.get("format").map_or("1", String::as_str);
+                let problem = format!(
+                    "a run of format {found}, expected {FORMAT}: of another version of this program; begin anew in another directory"
+                );
+                return Err(Error::file(INPUTS, problem));
+            }
             for (what, given) in given {
                 let saved = saved.get(what).map_or("not there", String::as_str);
                 changed(INPUTS, what, saved, &given)?;

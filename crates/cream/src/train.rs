@@ -1,5 +1,6 @@
 //! The training loop that pairs and supervised data share: order, micro-batches, schedule, metrics, saved state.
 
+mod given;
 mod options;
 mod order;
 mod preference;
@@ -18,6 +19,7 @@ use crate::rows::{MetricsRow, PreferenceMetrics};
 use crate::store::{Output, Store, join};
 use crate::weights::{save_adapter, save_model};
 
+pub use given::complete_pairs;
 pub use options::TrainOptions;
 pub use preference::{PreferenceLoss, train};
 pub(crate) use sft::groups as sft_groups;

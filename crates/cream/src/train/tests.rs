@@ -3,7 +3,8 @@ use cream_engine::{Cpu, LoraConfig};
 use pollster::block_on;
 
 use super::*;
-use crate::rows::{Completion, Pair, SftRow, Turns};
+use crate::rows::{Completion, GivenPair, Pair, SftRow, Turns};
+use crate::score::ScoreOptions;
 use crate::store::Memory;
 use crate::testing::{LAYOUT, Log, Tiny, letter, supervised};
 
@@ -224,4 +225,39 @@ fn mistakes_are_named() {
     let wild = TrainOptions { learning_rate: Some(1e30), ..options() };
     let (message, _) = fails(Rows::Pairs(&pairs(1.0)), &wild);
     assert!(message.contains("log-prob is NaN, not a finite number"), "{message}");
+}
+
+#[test]
+fn pairs_of_others_are_given_weight_and_reference() {
+    let tiny = Tiny::new();
+    let given = |number: usize, Pair { id, prompt, chosen, rejected, .. }: Pair, rest: Option<(f64, [f64; 2])>| {
+        let (consistency, ref_logps) = rest.unzip();
+        let id = (number > 1).then_some(id);
+        (number, GivenPair { id, prompt, chosen, rejected, consistency, ref_logps })
+    };
+    let (mut store, mut log) = (Memory::default(), Log::new(usize::MAX));
+    let all: Vec<Pair> = pairs(0.5);
+    let rows = vec![given(1, all[0].clone(), None), given(2, all[1].clone(), Some((0.25, [-1.0, -2.0])))];
+    let mut complete = |rows: &[(usize, GivenPair)], log: &mut Log| {
+        let output = Output { store: &mut store, name: "out" };
+        block_on(complete_pairs(tiny.policy(), rows.to_vec(), &ScoreOptions::default(), output, log)).unwrap()
+    };
+    let made = complete(&rows, &mut log);
+    assert_eq!((made[0].id.as_str(), made[1].id.as_str()), ("line 1", "1"));
+    assert_eq!((made[0].consistency, made[1].consistency), (1.0, 0.25));
+    assert_eq!((made[1].ref_chosen_logps, made[1].ref_rejected_logps), (-1.0, -2.0));
+    let group = tiny.encoder().group("", &all[0].prompt, &[all[0].chosen.clone(), all[0].rejected.clone()]).unwrap();
+    let batch = Batch::new(std::slice::from_ref(&group), 320).unwrap();
+    let logps = block_on(tiny.model.token_logps(None, &batch)).unwrap();
+    let sums: Vec<f64> = batch.split(&logps).map(|own| own.iter().map(|&l| f64::from(l)).sum()).collect();
+    assert!(close(made[0].ref_chosen_logps, sums[0]) && close(made[0].ref_rejected_logps, sums[1]), "{sums:?}");
+    let said = ["1 of 2 pairs have no consistency: theirs is 1, plain DPO", "1 pairs have no reference"];
+    assert!(log.lines.iter().zip(said).all(|(line, said)| line.starts_with(said)), "{:?}", log.lines);
+    // Taken up: the reference is not computed again, not even by a model that has been trained since.
+    let scored = log.updates.len();
+    assert_eq!(complete(&rows, &mut log), made);
+    assert_eq!(log.updates.len(), scored);
+    let other = vec![given(1, all[2].clone(), None)];
+    assert_ne!(complete(&other, &mut log)[0].ref_chosen_logps, made[0].ref_chosen_logps);
+    assert!(log.updates.len() > scored);
 }
