@@ -2,17 +2,15 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{assert_same_tree, cream, done, fails, file, folder, prompts, text, tiny_model, tree, words};
+use crate::support::{
+    assert_same_tree, cream, done, fails, file, folder, prompts, rows, text, tiny_model, tree, words,
+};
 
 const SMALL: &str = "-n 3 --max-new-tokens 6 --learning-rate 0.01 --batch-size 2 --lora-r 4 --iterations 1";
 /// The tiny model has a window of 256 tokens: no room for a judge's instruction, nor for long tasks.
 const ROWS: &str = "{\"id\":\"a\",\"question\":\"Who?\",\"choices\":[\"I\",\"you\",\"it\"],\"answer\":1}\n\
                     {\"id\":\"b\",\"question\":\"When?\",\"choices\":[\"now\",\"then\"],\"answer\":0}\n";
 const SFT: &str = "{\"prompt\":\"Hi\",\"completion\":\"Good day\"}\n";
-
-fn rows(path: &str) -> Vec<Value> {
-    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 /// A program for sh that gives three completions the rewards 1, 3 and 2.
 const REWARDS: &str = r#"sed -E 's/^\{("id":"[^"]*").*/{\1,"rewards":[1,3,2]}/'"#;
@@ -163,4 +161,32 @@ fn methods_are_compared_in_one_table() {
     let again = words!("compare --model {model} --prompts {prompts} --output {out}/no --methods sft-only");
     fails(&again, 1, &["methods: sft-only, expected others, where there is no supervised data"]);
     assert!(cream(&["compare", "--help"]).output().unwrap().status.success());
+}
+
+#[test]
+fn pairs_as_trl_has_them_are_trained_on() {
+    let folder = folder("trl");
+    let model = tiny_model(&folder);
+    let turn = |role: &str, content: &str| format!("[{{\"role\":\"{role}\",\"content\":\"{content}\"}}]");
+    let row = |i: usize| match i % 2 {
+        0 => format!("{{\"prompt\":\"Give {i}.\",\"chosen\":\"Yes {i}\",\"rejected\":\"No\"}}\n"),
+        _ => {
+            let [prompt, chosen, rejected] =
+                [turn("user", "Why?"), turn("assistant", &format!("So {i}.")), turn("assistant", "I")];
+            format!("{{\"prompt\":{prompt},\"chosen\":{chosen},\"rejected\":{rejected}}}\n")
+        }
+    };
+    let pairs = file(&folder, "trl.jsonl", &(0..4).map(row).collect::<String>());
+    let out = text(&folder.join("out"));
+    let train =
+        words!("train --model {model} --pairs {pairs} --output {out} --batch-size 4 --epochs 2 --learning-rate 0.01");
+    let said = cream(&train).output().unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("4 of 4 pairs have no consistency: theirs is 1, plain DPO"), "{said}");
+    assert!(said.contains("4 pairs have no reference"), "{said}");
+    let metrics = rows(&format!("{out}/metrics.jsonl"));
+    let of = |step: usize, key: &str| metrics[step][key].as_f64().unwrap();
+    // The reference is the model itself, before its first step and not after.
+    assert!(of(0, "rewards/margins").abs() < 1e-6 && of(1, "rewards/margins") > 0.0, "{metrics:?}");
+    assert_eq!(of(0, "consistency"), 1.0);
 }
