@@ -190,3 +190,55 @@ fn pairs_as_trl_has_them_are_trained_on() {
     assert!(of(0, "rewards/margins").abs() < 1e-6 && of(1, "rewards/margins") > 0.0, "{metrics:?}");
     assert_eq!(of(0, "consistency"), 1.0);
 }
+
+#[test]
+fn a_run_s_own_settings_are_compared_with() {
+    let folder = folder("compare-config");
+    let (model, prompts) = (tiny_model(&folder), prompts(&folder, 3));
+    // Its window of 256 tokens leaves less than the usual 256 for an answer.
+    let task = file(&folder, "answers.jsonl", "{\"question\":\"Who?\",\"answer\":\"I\"}\n");
+    let at = |name: &str| text(&folder.join(name));
+    for method in ["srlm", "cream"] {
+        let run = at(method);
+        done(&words!("run --model {model} --prompts {prompts} --output {run} --method {method} --seed 3 {SMALL}"));
+    }
+    let compare = |config: &str, output: &str, more: &str| {
+        words!("compare --model {model} --prompts {prompts} --task {task} --config {config} --output {output}{more}")
+    };
+    let of_srlm = format!("{}/config.toml", at("srlm"));
+    let out = cream(&compare(&of_srlm, &at("one"), "")).output().unwrap();
+    let stderr = String::from_utf8(out.stderr).unwrap();
+    assert!(out.status.success(), "{stderr}");
+    let put_aside = format!("{of_srlm}: the method srlm is put aside, with its pair.level, loss\n");
+    assert!(stderr.contains(&put_aside), "{stderr}");
+    assert_eq!(stderr.matches("answers: answers have at most ").count(), 1, "{stderr}");
+    // A comparison's runs are the runs that were: the same settings, completions and adapters.
+    for method in ["srlm", "cream"] {
+        for file in ["config.toml", "iteration-1/completions.jsonl", "iteration-1/adapter_model.safetensors"] {
+            let [alone, compared] = [at(method), format!("{}/{method}", at("one"))].map(|run| format!("{run}/{file}"));
+            assert!(fs::read(&alone).unwrap() == fs::read(&compared).unwrap(), "{alone} and {compared}");
+        }
+    }
+    // One that a comparison kept, and a level for the methods that allow it.
+    let kept = format!("{}/cream/config.toml", at("one"));
+    let flags = " --level per-prompt --eval-max-new-tokens 4 --answer-mode letter --limit 1 --chat --json";
+    let report: Value = serde_json::from_str(&done(&compare(&kept, &at("two"), flags))).unwrap();
+    assert_eq!(report["methods"][0]["models"][0]["tasks"][0]["answer_mode"], "letter");
+    for (method, level) in [("cream", "level = \"per-prompt\""), ("srlm", "level = \"off\"")] {
+        let config = fs::read_to_string(format!("{}/{method}/config.toml", at("two"))).unwrap();
+        assert!(config.lines().any(|line| line == level), "{config}: expected {level}");
+    }
+    let refused = |config: &str, more: &str, parts: &[&str]| {
+        fails(&compare(config, &at("no"), more), 1, parts);
+        assert!(!folder.join("no/cream").exists(), "{more}");
+    };
+    refused(
+        &kept,
+        " --eval-max-new-tokens 256",
+        &["eval.max_new_tokens: 256, expected at most", "answers", "256 tokens"],
+    );
+    refused(&kept, " --answer-mode number", &["\"answer\" is \"I\", expected one of the mode number"]);
+    refused(&kept, " --methods cream,oracle", &["methods: oracle, expected others", "external rewards"]);
+    let against = file(&folder, "against.toml", "method = \"srlm\"\n[pair]\nlevel = \"mean\"\n");
+    refused(&against, "", &["pair.level: mean, expected off with method srlm"]);
+}

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::{Global, named};
 use crate::device::Job;
-use crate::eval::read_task;
+use crate::eval::TaskFlags;
 use crate::files::say;
 use crate::input::{self, Input, InputFlags};
 use crate::interrupt;
@@ -29,7 +29,8 @@ use crate::settings::SettingsFlags;
 /// before it (tau, Spearman, top-order: same best and worst), the margin and the drift of the log-probs of the pairs that made
 /// it, and the length of its completions. A killed comparison is taken up by the same command.
 ///
-/// Settings that a method sets itself (reward, level, loss) are used for the methods that allow them.
+/// Settings that a method sets itself (reward, level, loss) are used for the methods that allow them. A --config that a run
+/// kept names its own method: that is put aside with what it alone had set.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,9 +49,11 @@ pub(crate) struct Args {
     /// A task to measure every model by, as for `cream eval`; may be given several times
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
-    /// Only the first N rows of each task
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    limit: Option<u32>,
+    #[command(flatten)]
+    measure: TaskFlags,
+    /// Where answers to tasks are cut off [default: 256, or what the model's context leaves]
+    #[arg(long, value_name = "TOKENS")]
+    eval_max_new_tokens: Option<usize>,
     #[command(flatten)]
     settings: SettingsFlags,
     #[command(flatten)]
@@ -63,16 +66,18 @@ pub(crate) struct Args {
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         interrupt::resumable()?;
-        let config = self.settings.config(None)?;
+        let mut progress = Shown::new(global);
+        let config = self.settings.config_without_method(&mut progress)?;
         let oracle = self.methods.contains(&Method::Oracle);
         let command = self.reward.command(if oracle { Reward::External } else { config.pair.reward })?;
         let mut external = command.map(reward::external);
-        let read = |file: &PathBuf| read_task(file, &self.task, false, self.limit);
+        let read = |file: &PathBuf| self.measure.read(file, &self.task, false);
         let tasks = self.task.iter().map(read).collect::<Result<Vec<_>>>()?;
         let eval = EvalOptions {
+            max_new_tokens: self.eval_max_new_tokens,
             batch_tokens: config.score.batch_tokens,
             slots: config.sample.slots,
-            ..EvalOptions::default()
+            ..self.measure.options()
         };
         let Input { prompts, sft, files } = self.input.read()?;
         let (checkpoint, text) = files.parse()?;
@@ -92,7 +97,7 @@ impl Job for Args {
             external: external.as_mut().map(|external| external as &mut External<'_>),
         };
         let options = CompareOptions { methods: &self.methods, tasks: &tasks, eval: &eval };
-        let comparison = block_on(cream::compare(inputs, options, &mut store, &mut Shown::new(global)))?;
+        let comparison = block_on(cream::compare(inputs, options, &mut store, &mut progress))?;
         write_reports(&comparison, &self.output)?;
         if self.json {
             return say(&serde_json::to_string(&comparison)?);

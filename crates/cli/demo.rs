@@ -144,7 +144,7 @@ fn one<B: Backend>(backend: &B, model: &str, seed: u32, folder: &Path, global: &
     let tasks = [Task { name: "accuracy".into(), rows: TaskRows::Answers(tests) }];
     let eval = EvalOptions {
         answer_mode: Some(AnswerMode::Exact),
-        max_new_tokens: LONGEST_ANSWER,
+        max_new_tokens: Some(LONGEST_ANSWER),
         slots: config.sample.slots,
         ..EvalOptions::default()
     };

@@ -35,14 +35,9 @@ pub(crate) struct Args {
     /// Rewards of preferences are relative to this model [default: the model without --adapter]
     #[arg(long, value_name = "MODEL")]
     reference: Option<String>,
-    /// Ask multiple choice through the chat template, not as plain text
-    #[arg(long)]
-    chat: bool,
-    /// What of a written answer counts: number (after "####", else the last), letter (of a choice), exact (all, but for case
-    /// and spaces) [default: number or letter where all right answers of the file are, else exact]
-    #[arg(long, value_name = "MODE", value_parser = named::<AnswerMode>)]
-    answer_mode: Option<AnswerMode>,
-    /// Where written answers are cut off [default: 256]
+    #[command(flatten)]
+    measure: TaskFlags,
+    /// Where written answers are cut off [default: 256, or what the model's context leaves]
     #[arg(long, value_name = "TOKENS")]
     max_new_tokens: Option<usize>,
     /// Answers written at once; memory grows with it [default: 64]
@@ -51,9 +46,6 @@ pub(crate) struct Args {
     /// Tokens computed at once in scoring; memory grows with it [default: 2048]
     #[arg(long, value_name = "TOKENS")]
     batch_tokens: Option<usize>,
-    /// Only the first N rows of each task
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    limit: Option<u32>,
     #[command(flatten)]
     prompt: PromptFlags,
     /// Pass over bad lines, and say how many there were
@@ -67,6 +59,33 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// How `eval` and `compare` measure by a task.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TaskFlags {
+    /// Ask multiple choice through the chat template, not as plain text
+    #[arg(long)]
+    chat: bool,
+    /// What of a written answer counts: number or letter (marked by "####", a box or a tag, else stated as the answer, else
+    /// the last number, or the letter before a choice), exact (what is marked, else all, but for case and spaces)
+    /// [default: number or letter where all right answers of the file are, else exact]
+    #[arg(long, value_name = "MODE", value_parser = named::<AnswerMode>)]
+    answer_mode: Option<AnswerMode>,
+    /// Only the first N rows of each task
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+}
+
+impl TaskFlags {
+    pub(crate) fn options(&self) -> EvalOptions {
+        EvalOptions { chat: self.chat, answer_mode: self.answer_mode, ..EvalOptions::default() }
+    }
+
+    /// A task, of which `all` are to be told apart.
+    pub(crate) fn read(&self, file: &Path, all: &[PathBuf], skip_bad: bool) -> Result<Task> {
+        read_task(file, all, skip_bad, self.limit)
+    }
+}
+
 /// A row of `--output`.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -77,7 +96,7 @@ struct Line<'a> {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
-        let tasks = self.task.iter().map(|file| read_task(file, &self.task, self.skip_bad, self.limit));
+        let tasks = self.task.iter().map(|file| self.measure.read(file, &self.task, self.skip_bad));
         let tasks = tasks.collect::<Result<Vec<_>>>()?;
         let place = self.output.as_deref().map(place).transpose()?;
         let preferences = tasks.iter().find(|task| matches!(task.rows, TaskRows::Preferences(_)));
@@ -120,17 +139,14 @@ impl Job for Args {
 
 impl Args {
     fn options(&self) -> EvalOptions {
-        let (chat, answer_mode) = (self.chat, self.answer_mode);
-        let mut options = EvalOptions { chat, answer_mode, ..EvalOptions::default() };
-        set(&mut options.max_new_tokens, self.max_new_tokens);
+        let mut options = EvalOptions { max_new_tokens: self.max_new_tokens, ..self.measure.options() };
         set(&mut options.slots, self.slots);
         set(&mut options.batch_tokens, self.batch_tokens);
         options
     }
 }
 
-/// A task, of which `all` are to be told apart.
-pub(crate) fn read_task(file: &Path, all: &[PathBuf], skip_bad: bool, limit: Option<u32>) -> Result<Task> {
+fn read_task(file: &Path, all: &[PathBuf], skip_bad: bool, limit: Option<u32>) -> Result<Task> {
     let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let alone = all.iter().filter(|other| stem(other) == stem(file)).count() == 1;
     let name = if alone { stem(file) } else { file.display().to_string() };

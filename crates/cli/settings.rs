@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use cream::{Method, PreferenceLoss, RunConfig, Tuning};
+use cream::{Method, PreferenceLoss, Progress, RunConfig, Tuning};
 
 use crate::args::{JudgeFlags, LoraFlags, LossFlags, PairFlags, PromptFlags, SampleFlags, TrainFlags, set};
 
@@ -45,14 +45,29 @@ pub(crate) struct SettingsFlags {
 impl SettingsFlags {
     /// The file's settings, or a method's, with the flags' in their place.
     pub(crate) fn config(&self, method: Option<Method>) -> Result<RunConfig> {
-        let mut config = match &self.config {
-            None => method.map_or_else(RunConfig::default, Method::settings),
-            Some(path) => {
-                let name = path.display().to_string();
-                let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-                RunConfig::from_toml_as(method, &name, &text)?
-            }
-        };
+        self.over(self.file(method)?)
+    }
+
+    /// The same for methods yet to come: that of the file is put aside, and told.
+    pub(crate) fn config_without_method(&self, progress: &mut dyn Progress) -> Result<RunConfig> {
+        let file = self.file(None)?;
+        let (config, aside) = file.without_method()?;
+        if let (Some(path), Some(method)) = (&self.config, file.method) {
+            let also = if aside.is_empty() { String::new() } else { format!(", with its {}", aside.join(", ")) };
+            progress.log(&format!("{}: the method {method} is put aside{also}", path.display()));
+        }
+        self.over(config)
+    }
+
+    fn file(&self, method: Option<Method>) -> Result<RunConfig> {
+        let Some(path) = &self.config else { return Ok(method.map_or_else(RunConfig::default, Method::settings)) };
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        Ok(RunConfig::from_toml_as(method, &name, &text)?)
+    }
+
+    /// Settings with the flags' in their place.
+    fn over(&self, mut config: RunConfig) -> Result<RunConfig> {
         set(&mut config.iterations, self.iterations);
         set(&mut config.seed, self.seed);
         let mut loss = config.preference_loss();

@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{RunConfig, Tuning};
 use crate::error::{Error, Result};
-use crate::eval::{EvalOptions, EvalReport, Task, TaskRows};
+use crate::eval::{EvalOptions, EvalReport, Task, TaskRows, prepare};
 use crate::fingerprint::fingerprint;
 use crate::iteration::{Iteration, Summary, folder};
 use crate::method::Method;
 use crate::pair::{PairReport, Rankings, Reward};
 use crate::progress::Progress;
-use crate::run::{External, RunInputs, run};
+use crate::run::{self, External, RunInputs, run};
 use crate::store::{Store, Within, join};
 use crate::weights;
 
@@ -90,13 +90,24 @@ struct Evaluations {
     reports: Vec<EvalReport>,
 }
 
+/// What every model is measured by.
+struct Measure<'a> {
+    tasks: &'a [Task],
+    /// How, task by task, with nothing left unset.
+    options: Vec<EvalOptions>,
+    /// Of all that evaluations depend on beside the model.
+    key: String,
+}
+
 /// Runs every method, or takes up where an earlier call was cut short, and measures all models.
 ///
-/// The settings name no method. Those that a method sets are used where the method allows them.
+/// The settings name no method, see [`RunConfig::without_method`]. Those that a method sets are used where the method
+/// allows them. What can be known to fail fails before anything is trained.
 ///
 /// # Errors
-/// No method, or one twice; settings that no method allows; preferences as a task where all weights are trained; and
-/// whatever the runs say.
+/// No method, or one twice; settings that no method allows; preferences as a task where all weights are trained; a task that
+/// the model cannot serve, as [`evaluate`](crate::evaluate()) says; the method `oracle` without external rewards; and whatever
+/// the runs say.
 pub async fn compare<B: Backend>(
     mut inputs: RunInputs<'_, B>,
     options: CompareOptions<'_>,
@@ -104,16 +115,18 @@ pub async fn compare<B: Backend>(
     progress: &mut dyn Progress,
 ) -> Result<Comparison> {
     check(inputs.config, &options, inputs.sft.is_empty())?;
+    check_runs(&mut inputs, options.methods, store)?;
+    let measure = measure(&inputs, &options, progress)?;
     let base = inputs.config;
     if !inputs.sft.is_empty() {
         progress.log("M0 into M1, for all methods");
-        one(&mut inputs, &Method::SftOnly.over(base), &options, store, progress).await?;
+        one(&mut inputs, &Method::SftOnly.over(base), &measure, store, progress).await?;
     }
     let mut comparison = Comparison { seed: base.seed, methods: Vec::new() };
     for &method in options.methods {
         progress.log(&format!("method {method}"));
         share(method, &inputs, store)?;
-        let models = one(&mut inputs, &method.over(base), &options, store, progress).await?;
+        let models = one(&mut inputs, &method.over(base), &measure, store, progress).await?;
         comparison.methods.push(MethodResult { method, models });
     }
     let mut bytes = serde_json::to_vec_pretty(&comparison).expect("string keys, and memory takes every byte");
@@ -156,6 +169,53 @@ fn check(config: &RunConfig, options: &CompareOptions<'_>, without_sft: bool) ->
     runs.iter().try_for_each(RunConfig::validate)
 }
 
+/// Whether all runs can be made, each with the ranking after its last round.
+fn check_runs<B: Backend>(inputs: &mut RunInputs<'_, B>, methods: &[Method], store: &mut dyn Store) -> Result<()> {
+    let base = inputs.config;
+    let shared = (!inputs.sft.is_empty() && !methods.contains(&Method::SftOnly)).then_some(Method::SftOnly);
+    for method in shared.iter().chain(methods) {
+        let config = method.over(base);
+        let name = method.to_string();
+        let within = Within { store: &mut *store, folder: &name };
+        let rounds = 1..=config.iterations;
+        let rewarded = |t| within.exists(&join(&folder(t), "rewards-current.jsonl"));
+        if *method == Method::Oracle && inputs.external.is_none() && !rounds.clone().all(rewarded) {
+            let expected = "others, where nothing gives external rewards: it would stop in its first round";
+            return Err(Error::setting("methods", method, expected));
+        }
+        let mut own = inputs.reborrow();
+        own.config = &config;
+        run::check(&own, &within, &mut ())?;
+        if config.iterations == 0 {
+            let ranked = RunConfig { iterations: 1, ..measuring(&config) };
+            own.config = &ranked;
+            run::check(&own, &within, &mut ())?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the tasks as every model will.
+fn measure<'a, B: Backend>(
+    inputs: &RunInputs<'_, B>,
+    options: &CompareOptions<'a>,
+    progress: &mut dyn Progress,
+) -> Result<Measure<'a>> {
+    let (tasks, eval) = (options.tasks, options.eval);
+    let settled = |task| prepare(inputs.encoder(), task, eval, &mut *progress).map(|prepared| prepared.settled(eval));
+    let options = tasks.iter().map(settled).collect::<Result<Vec<_>>>()?;
+    let key = fingerprint([format!("{tasks:?} {options:?}").as_bytes()]);
+    Ok(Measure { tasks, options, key })
+}
+
+/// A run's settings for the ranking after its last round. Its pairs are not used: that they are made by the implicit
+/// reward costs nothing.
+fn measuring(config: &RunConfig) -> RunConfig {
+    let mut measuring = RunConfig { method: None, ..config.clone() };
+    measuring.pair.reward = Reward::Implicit;
+    measuring
+}
+
 /// Copies the shared iteration 0 into a method's run, its last file last.
 fn share<B: Backend>(method: Method, inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Result<()> {
     let (from, to) = (join(&Method::SftOnly.to_string(), &folder(0)), join(&method.to_string(), &folder(0)));
@@ -176,7 +236,7 @@ fn share<B: Backend>(method: Method, inputs: &RunInputs<'_, B>, store: &mut dyn 
 async fn one<B: Backend>(
     inputs: &mut RunInputs<'_, B>,
     config: &RunConfig,
-    options: &CompareOptions<'_>,
+    measure: &Measure<'_>,
     store: &mut dyn Store,
     progress: &mut dyn Progress,
 ) -> Result<Vec<ModelResult>> {
@@ -204,14 +264,11 @@ async fn one<B: Backend>(
     let mut within = Within { store, folder: &name };
     let summaries = run(own.reborrow(), &mut within, progress).await?;
 
-    // Its pairs are not used: that they are made by the implicit reward costs nothing.
-    let mut measuring = config.clone();
-    (measuring.method, measuring.pair.reward) = (None, Reward::Implicit);
+    let measuring = measuring(config);
     let mut own = RunInputs { config: &measuring, ..own };
     let mut iteration = Iteration::new(&mut own, &mut within, progress);
     let (first, last) = (usize::from(without_sft), config.iterations + 1);
     let last_report = iteration.rank(last).await?.report;
-    let key = fingerprint([format!("{:?} {:?}", options.tasks, options.eval).as_bytes()]);
     let mut models = Vec::new();
     let mut m0 = None;
     for model in 0..=last {
@@ -227,15 +284,15 @@ async fn one<B: Backend>(
             None if m0.is_some() => m0.clone().unwrap_or_default(),
             None => {
                 let found = of_m0.clone();
-                let reports = evaluations(&mut iteration, found, 0, options, &key).await?;
+                let reports = evaluations(&mut iteration, found, 0, measure).await?;
                 m0 = Some(reports.clone());
                 reports
             }
             Some(t) => {
                 let file = join(&folder(t), "eval.json");
                 let found = iteration.read(&file)?;
-                let reports = evaluations(&mut iteration, found, model, options, &key).await?;
-                iteration.write(&file, &told(&key, &reports))?;
+                let reports = evaluations(&mut iteration, found, model, measure).await?;
+                iteration.write(&file, &told(&measure.key, &reports))?;
                 reports
             }
         };
@@ -251,7 +308,7 @@ async fn one<B: Backend>(
         });
     }
     if let Some(reports) = m0 {
-        within.store.write(shared, &told(&key, &reports))?;
+        within.store.write(shared, &told(&measure.key, &reports))?;
     }
     Ok(models)
 }
@@ -266,17 +323,16 @@ async fn evaluations<B: Backend>(
     iteration: &mut Iteration<'_, '_, B>,
     found: Option<Vec<u8>>,
     model: usize,
-    options: &CompareOptions<'_>,
-    key: &str,
+    measure: &Measure<'_>,
 ) -> Result<Vec<EvalReport>> {
     // One that cannot be read is another version's: it is made again.
     let found = found.and_then(|bytes| serde_json::from_slice::<Evaluations>(&bytes).ok());
-    if let Some(found) = found.filter(|found| found.key == key) {
+    if let Some(found) = found.filter(|found| found.key == measure.key) {
         return Ok(found.reports);
     }
     let mut reports = Vec::new();
-    for task in options.tasks {
-        reports.push(iteration.evaluate(model, task, options.eval).await?);
+    for (task, options) in measure.tasks.iter().zip(&measure.options) {
+        reports.push(iteration.evaluate(model, task, options).await?);
     }
     Ok(reports)
 }

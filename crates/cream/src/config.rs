@@ -134,6 +134,18 @@ impl RunConfig {
         }
     }
 
+    /// The settings for other methods than their own, and the keys that have their defaults again because only the method
+    /// had set them. What the settings say beyond their method is kept.
+    ///
+    /// # Errors
+    /// Settings that are not those of their method.
+    pub fn without_method(&self) -> Result<(Self, Vec<&'static str>)> {
+        let Some(method) = self.method else { return Ok((self.clone(), Vec::new())) };
+        method.check(self)?;
+        self.pair.validate().map_err(|e| within("pair", e))?;
+        Ok(method.out_of(self))
+    }
+
     /// The settings as a file, with the values of what is unset.
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.resolved()).expect("string keys and finite tables")

@@ -11,12 +11,13 @@ mod extract;
 mod preferences;
 mod task;
 
-use cream_engine::Backend;
+use cream_engine::{Backend, Group};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::policy::Policy;
+use crate::policy::{Encoder, Policy};
 use crate::progress::Progress;
+use crate::rows::Completions;
 use crate::sample::SampleOptions;
 use crate::score::ScoreOptions;
 
@@ -32,19 +33,25 @@ pub struct EvalOptions {
     pub chat: bool,
     /// What counts of written answers; if unset, what suits all right answers of the task, [`AnswerMode::of`].
     pub answer_mode: Option<AnswerMode>,
-    /// Where written answers are cut, in tokens.
-    pub max_new_tokens: usize,
+    /// Where written answers are cut, in tokens; if unset, at [`EvalOptions::MAX_NEW_TOKENS`], or at what the model's
+    /// context leaves beside the task's longest prompt where that is less, which is told.
+    pub max_new_tokens: Option<usize>,
     /// Answers written at once.
     pub slots: usize,
     /// Tokens in one forward pass of scoring.
     pub batch_tokens: usize,
 }
 
+impl EvalOptions {
+    /// Tokens of a written answer where the options say nothing, at most.
+    pub const MAX_NEW_TOKENS: usize = 256;
+}
+
 impl Default for EvalOptions {
     fn default() -> Self {
         let SampleOptions { slots, .. } = SampleOptions::default();
         let ScoreOptions { batch_tokens, .. } = ScoreOptions::default();
-        EvalOptions { chat: false, answer_mode: None, max_new_tokens: 256, slots, batch_tokens }
+        EvalOptions { chat: false, answer_mode: None, max_new_tokens: None, slots, batch_tokens }
     }
 }
 
@@ -157,14 +164,53 @@ pub struct Evaluation {
     pub outcomes: Vec<Outcome>,
 }
 
+/// A task as models read it. Whatever of it cannot be served is found when it is made.
+pub(crate) enum Prepared<'a> {
+    Choices(&'a [ChoiceRow], Vec<Group>),
+    Answers(answers::Prepared),
+    Preferences(Vec<Completions>),
+}
+
+/// Reads a task as models with this tokenizer and context do.
+///
+/// # Errors
+/// Those of [`evaluate`] that need no model.
+pub(crate) fn prepare<'a>(
+    encoder: Encoder<'_>,
+    task: &'a Task,
+    options: &EvalOptions,
+    progress: &mut dyn Progress,
+) -> Result<Prepared<'a>> {
+    Ok(match &task.rows {
+        TaskRows::Choices(rows) => Prepared::Choices(rows, choices::prepare(encoder, rows, options)?),
+        TaskRows::Answers(rows) => Prepared::Answers(answers::prepare(encoder, &task.name, rows, options, progress)?),
+        TaskRows::Preferences(rows) => Prepared::Preferences(preferences::prepare(encoder, rows)?),
+    })
+}
+
+impl Prepared<'_> {
+    /// The options with what the task makes of those that are unset.
+    pub(crate) fn settled(&self, options: &EvalOptions) -> EvalOptions {
+        match self {
+            Prepared::Answers(prepared) => EvalOptions {
+                answer_mode: Some(prepared.mode),
+                max_new_tokens: Some(prepared.sampling.max_new_tokens),
+                ..options.clone()
+            },
+            _ => options.clone(),
+        }
+    }
+}
+
 /// Measures a model by a task.
 ///
 /// `reference` is what implicit rewards are relative to; only preferences need one. Choices of one question, and both
 /// completions of a preference, share the computation of their prompt. Answers are written greedily.
 ///
 /// # Errors
-/// A task without rows, or of preferences without a reference; options out of range; a prompt that is empty, too long or
-/// refused by the chat template; a right answer of another mode; a lost device; a progress report that stops the work.
+/// A task without rows, or of preferences without a reference; options out of range; a prompt that is empty, too long for
+/// the model with its completion, or refused by the chat template; a right answer of another mode; a lost device; a
+/// progress report that stops the work.
 pub async fn evaluate<B: Backend>(
     policy: Policy<'_, B>,
     reference: Option<Policy<'_, B>>,
@@ -173,10 +219,12 @@ pub async fn evaluate<B: Backend>(
     progress: &mut dyn Progress,
 ) -> Result<Evaluation> {
     let name = &task.name;
-    let (outcomes, measures) = match &task.rows {
-        TaskRows::Choices(rows) => choices::evaluate(policy, name, rows, options, progress).await?,
-        TaskRows::Answers(rows) => answers::evaluate(policy, name, rows, options, progress).await?,
-        TaskRows::Preferences(rows) => preferences::evaluate(policy, reference, name, rows, options, progress).await?,
+    let (outcomes, measures) = match prepare(policy.encoder, task, options, progress)? {
+        Prepared::Choices(rows, groups) => choices::evaluate(policy, name, rows, groups, options, progress).await?,
+        Prepared::Answers(prepared) => answers::evaluate(policy, name, prepared, progress).await?,
+        Prepared::Preferences(pairs) => {
+            preferences::evaluate(policy, reference, name, pairs, options, progress).await?
+        }
     };
     let right = outcomes.iter().filter(|outcome| outcome.acc()).count();
     let (acc, stderr) = share(right, outcomes.len());

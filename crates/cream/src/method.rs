@@ -72,6 +72,30 @@ impl Method {
         config
     }
 
+    /// Settings without the method and without what it alone sets, which has its default again; the keys of that.
+    pub(crate) fn out_of(self, config: &RunConfig) -> (RunConfig, Vec<&'static str>) {
+        let default = RunConfig::default();
+        let mut config = RunConfig { method: None, ..config.clone() };
+        let mut aside = Vec::new();
+        let Some((reward, levels, loss)) = self.preset() else {
+            config.iterations = default.iterations;
+            return (config, vec!["iterations"]);
+        };
+        if reward != default.pair.reward {
+            config.pair.reward = default.pair.reward;
+            aside.push("pair.reward");
+        }
+        if config.pair.level == levels[0] && levels[0] != default.pair.level {
+            config.pair.level = default.pair.level;
+            aside.push("pair.level");
+        }
+        if loss != default.loss {
+            config.loss = default.loss;
+            aside.push("loss");
+        }
+        (config, aside)
+    }
+
     /// Whether settings are still the method's, after others were put in their place.
     pub(crate) fn check(self, config: &RunConfig) -> Result<()> {
         let wrong = |field: &str, value: &dyn fmt::Display, expected: String| {
@@ -116,6 +140,38 @@ mod tests {
             assert_eq!(config, expected);
             config.validate().unwrap();
             assert_eq!(RunConfig::from_toml_as(Some(method), "c.toml", "").unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn without_its_method_a_file_keeps_what_it_says_beyond_it() {
+        let read = |text: &str| RunConfig::from_toml("c.toml", text).unwrap();
+        for (text, expected, aside) in [
+            ("", "", &[][..]),
+            ("method = \"cream\"", "", &[]),
+            ("method = \"cream\"\n[pair]\nlevel = \"per-prompt\"", "[pair]\nlevel = \"per-prompt\"", &[]),
+            ("method = \"srlm\"\nbeta = 0.5", "beta = 0.5", &["pair.level", "loss"]),
+            (
+                "method = \"srlm-judge\"\n[judge]\nvotes = 2",
+                "[judge]\nvotes = 2",
+                &["pair.reward", "pair.level", "loss"],
+            ),
+            ("method = \"oracle\"\niterations = 3", "iterations = 3", &["pair.reward", "pair.level", "loss"]),
+            ("method = \"sft-only\"\n[sft]\nepochs = 2", "[sft]\nepochs = 2", &["iterations"]),
+        ] {
+            // As a run keeps it, with every key.
+            for text in [text.to_owned(), read(text).to_toml()] {
+                let (config, keys) = read(&text).without_method().unwrap();
+                assert_eq!((config.to_toml(), &keys[..]), (read(expected).to_toml(), aside), "{text}");
+            }
+        }
+        for (text, expected) in [
+            ("method = \"srlm\"\n[pair]\nlevel = \"mean\"", "pair.level: mean, expected off with method srlm"),
+            ("method = \"sft-only\"\niterations = 1", "iterations: 1, expected 0 with method sft-only"),
+            ("method = \"srlm\"\n[pair]\nmap = \"clamped\"", "pair.map: clamped, expected linear with level off"),
+        ] {
+            let message = read(text).without_method().unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message} should start with {expected}");
         }
     }
 

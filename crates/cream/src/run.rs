@@ -25,6 +25,7 @@
 mod ahead;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use cream_engine::{Backend, Llama, Outline, Text};
 use serde::Serialize;
@@ -105,6 +106,22 @@ pub async fn run<B: Backend>(
     store: &mut dyn Store,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Summary>> {
+    let rounds = check(&inputs, store, progress)?;
+    remember(&inputs, store)?;
+    let mut iteration = Iteration::new(&mut inputs, store, progress);
+    let mut summaries = Vec::new();
+    for t in rounds {
+        summaries.push(iteration.run(t).await?);
+    }
+    Ok(summaries)
+}
+
+/// Whether a run can be made, as far as that is known before it begins; its iterations.
+pub(crate) fn check<B: Backend>(
+    inputs: &RunInputs<'_, B>,
+    store: &dyn Store,
+    progress: &mut dyn Progress,
+) -> Result<RangeInclusive<usize>> {
     inputs.config.validate()?;
     if inputs.prompts.is_empty() {
         return Err(Error::file("prompts", "none, expected at least one"));
@@ -116,14 +133,8 @@ pub async fn run<B: Backend>(
     let rounds = first..=inputs.config.iterations;
     let left: Vec<usize> = rounds.clone().filter(|&t| !store.exists(&join(&folder(t), SUMMARY))).collect();
     // Before the settings are written down: those that do not fit may be changed.
-    ahead::plan(&inputs, &left, progress)?;
-    remember(&inputs, store)?;
-    let mut iteration = Iteration::new(&mut inputs, store, progress);
-    let mut summaries = Vec::new();
-    for t in rounds {
-        summaries.push(iteration.run(t).await?);
-    }
-    Ok(summaries)
+    ahead::plan(inputs, &left, progress)?;
+    Ok(rounds)
 }
 
 /// Writes down settings and inputs, or compares them with those written down.

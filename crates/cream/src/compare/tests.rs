@@ -2,9 +2,9 @@ use cream_engine::Budget;
 use pollster::block_on;
 
 use super::*;
-use crate::eval::{ChoiceRow, EvalOptions};
+use crate::eval::{AnswerMode, AnswerRow, ChoiceRow, EvalOptions, PreferenceRow};
 use crate::pair::Level;
-use crate::rows::{Completion, Completions, Rewards};
+use crate::rows::{Completion, Completions, Rewards, Turns};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
 use crate::testing::{Log, files, letter, model, outlines, prompts, supervised, text};
@@ -39,6 +39,18 @@ fn call(
     store: &mut Memory,
     log: &mut Log,
 ) -> Result<Comparison> {
+    let options = CompareOptions { methods, tasks: &tasks(), eval: &EvalOptions::default() };
+    call_with(config, options, with_sft, true, store, log)
+}
+
+fn call_with(
+    config: &RunConfig,
+    options: CompareOptions<'_>,
+    with_sft: bool,
+    with_rewards: bool,
+    store: &mut Memory,
+    log: &mut Log,
+) -> Result<Comparison> {
     let files = files();
     let (text, sft) = (text(&files), if with_sft { supervised(4) } else { Vec::new() });
     let mut load = |_: Option<&str>, trainable: bool| Ok(model(&files, trainable));
@@ -57,9 +69,8 @@ fn call(
         fingerprint: "of tiny",
         outlines: &outlines(&files, Budget::default()),
         load: &mut load,
-        external: Some(&mut letters),
+        external: if with_rewards { Some(&mut letters) } else { None },
     };
-    let options = CompareOptions { methods, tasks: &tasks(), eval: &EvalOptions::default() };
     block_on(compare(inputs, options, store, log))
 }
 
@@ -162,4 +173,76 @@ fn settings_go_where_a_method_allows_them() {
     refused(&self::config(), &[], true, "methods: none");
     refused(&self::config(), &[Method::Srlm, Method::Srlm], true, "methods: srlm, expected each method once");
     refused(&self::config(), &[Method::SftOnly], false, "methods: sft-only, expected others");
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_trained() {
+    let answers = |prompt: String, answer: &str| {
+        let row = AnswerRow { id: "a".into(), prompt: Turns::Text(prompt), answer: answer.into() };
+        TaskRows::Answers(vec![row])
+    };
+    let choices = |question: String, choice: String| {
+        let choices = vec![choice, letter(61)];
+        TaskRows::Choices(vec![ChoiceRow { id: "c".into(), question, choices, answer: 0 }])
+    };
+    let long = || letter(60).repeat(300);
+    let preferences = |chosen: String| {
+        let (prompt, rejected) = (Turns::Text(letter(10)), letter(11));
+        TaskRows::Preferences(vec![PreferenceRow { id: "p".into(), prompt, chosen, rejected }])
+    };
+    let usual = EvalOptions::default();
+    let longer = EvalOptions { max_new_tokens: Some(300), ..usual.clone() };
+    let letters = EvalOptions { answer_mode: Some(AnswerMode::Letter), ..usual.clone() };
+    let mut unfit = config();
+    unfit.sample.max_new_tokens = 255;
+    let cream = &METHODS[..1];
+    for (config, methods, rows, eval, expected) in [
+        (
+            config(),
+            cream,
+            answers(letter(10), "x"),
+            &longer,
+            "eval.max_new_tokens: 300, expected at most 252 in the task t: prompt \"a\" has 4 of the 256 tokens",
+        ),
+        (
+            config(),
+            cream,
+            answers(long(), "x"),
+            &usual,
+            "prompt \"a\": 303 tokens and 1 new ones, expected at most 256",
+        ),
+        (
+            config(),
+            cream,
+            answers(letter(10), "12"),
+            &letters,
+            "prompt \"a\": \"answer\" is \"12\", expected one of the mode",
+        ),
+        (config(), cream, choices(long(), letter(60)), &usual, "prompt \"c\": "),
+        (config(), cream, choices(letter(10), long()), &usual, "prompt \"c\": "),
+        (config(), cream, preferences(long()), &usual, "prompt \"p\": completion 0: "),
+        // The rounds of a later method, and the ranking after the last one.
+        (config(), &METHODS, answers(letter(10), "x"), &usual, "methods: oracle, expected others, where nothing gives"),
+        (unfit, &[Method::SftOnly], answers(letter(10), "x"), &usual, "prompt \"p0\": 5 tokens and 255 new ones"),
+    ] {
+        let tasks = [Task { name: "t".into(), rows }];
+        let (mut store, mut log) = (Memory::default(), Log::new(0));
+        let options = CompareOptions { methods, tasks: &tasks, eval };
+        let message = call_with(&config, options, true, false, &mut store, &mut log).unwrap_err().to_string();
+        assert!(message.starts_with(expected), "{message} should start with {expected}");
+        assert!(store.files.is_empty() && log.updates.is_empty(), "{expected}");
+    }
+}
+
+#[test]
+fn answers_take_what_the_context_leaves_and_it_is_told_once() {
+    let row = AnswerRow { id: "a".into(), prompt: Turns::Text(letter(10)), answer: letter(11) };
+    let tasks = [Task { name: "t".into(), rows: TaskRows::Answers(vec![row]) }];
+    let config = RunConfig { iterations: 1, ..config() };
+    let (mut store, mut log) = (Memory::default(), Log::new(usize::MAX));
+    let options = CompareOptions { methods: &METHODS[..2], tasks: &tasks, eval: &EvalOptions::default() };
+    let comparison = call_with(&config, options, true, true, &mut store, &mut log).unwrap();
+    assert!(comparison.methods.iter().all(|method| method.models.iter().all(|model| model.tasks[0].n == 1)));
+    let told = log.lines.iter().filter(|line| line.starts_with("t: answers have at most 252 tokens: "));
+    assert_eq!(told.count(), 1, "{:?}", log.lines);
 }

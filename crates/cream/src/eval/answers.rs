@@ -4,19 +4,28 @@ use cream_engine::Backend;
 
 use super::{AnswerMode, AnswerRow, EvalOptions, Measures, Outcome};
 use crate::error::{Error, Result};
-use crate::policy::Policy;
+use crate::policy::{Encoder, Policy};
 use crate::progress::Progress;
 use crate::rows::Prompt;
-use crate::sample::{SampleOptions, sample};
+use crate::sample::{SampleOptions, requests, sample};
 use crate::store::{Memory, Output};
 
-pub(super) async fn evaluate<B: Backend>(
-    policy: Policy<'_, B>,
+/// What is asked, how, and what is right.
+pub(crate) struct Prepared {
+    prompts: Vec<Prompt>,
+    right: Vec<String>,
+    pub(super) mode: AnswerMode,
+    pub(super) sampling: SampleOptions,
+}
+
+/// Answers are as long as the options say, or as is usual, or as the model's context leaves beside the longest prompt.
+pub(super) fn prepare(
+    encoder: Encoder<'_>,
     name: &str,
     rows: &[AnswerRow],
     options: &EvalOptions,
     progress: &mut dyn Progress,
-) -> Result<(Vec<Outcome>, Measures)> {
+) -> Result<Prepared> {
     let mode = options.answer_mode.unwrap_or_else(|| AnswerMode::of(rows.iter().map(|row| row.answer.as_str())));
     let right = |row: &AnswerRow| {
         mode.extract(&row.answer).ok_or_else(|| {
@@ -27,18 +36,44 @@ pub(super) async fn evaluate<B: Backend>(
     let right = rows.iter().map(right).collect::<Result<Vec<_>>>()?;
     let prompts: Vec<Prompt> =
         rows.iter().map(|row| Prompt { id: row.id.clone(), prompt: row.prompt.clone() }).collect();
-    let EvalOptions { max_new_tokens, slots, .. } = *options;
-    let chunk_size = rows.len().max(1);
-    let greedy = SampleOptions {
+    let mut sampling = SampleOptions {
         completions: 1,
         temperature: 0.0,
-        max_new_tokens,
-        slots,
-        chunk_size,
+        max_new_tokens: 1,
+        slots: options.slots,
+        chunk_size: rows.len().max(1),
         ..SampleOptions::default()
     };
+    let requests = requests(encoder, &prompts, &sampling)?;
+    let longest = requests.iter().max_by_key(|request| request.prompt.len());
+    let (id, len) = longest.map_or(("", 0), |request| (request.id.as_str(), request.prompt.len()));
+    let left = encoder.context - len;
+    let room = format!("prompt {id:?} has {len} of the {} tokens that the model takes", encoder.context);
+    sampling.max_new_tokens = match options.max_new_tokens {
+        Some(given) if given > left => {
+            let expected = format!("at most {left} in the task {name}: {room}");
+            return Err(Error::setting("eval.max_new_tokens", given, expected));
+        }
+        Some(given) => given,
+        None if left < EvalOptions::MAX_NEW_TOKENS => {
+            progress.log(&format!("{name}: answers have at most {left} tokens: {room}"));
+            left
+        }
+        None => EvalOptions::MAX_NEW_TOKENS,
+    };
+    sampling.validate()?;
+    Ok(Prepared { prompts, right, mode, sampling })
+}
+
+pub(super) async fn evaluate<B: Backend>(
+    policy: Policy<'_, B>,
+    name: &str,
+    prepared: Prepared,
+    progress: &mut dyn Progress,
+) -> Result<(Vec<Outcome>, Measures)> {
+    let Prepared { prompts, right, mode, sampling } = prepared;
     let output = Output { store: &mut Memory::default(), name };
-    let written = sample(policy, &prompts, &greedy, 0, output, progress).await?;
+    let written = sample(policy, &prompts, &sampling, 0, output, progress).await?;
     let outcome = |(row, answer): (crate::rows::Completions, String)| {
         let completion = row.completions.into_iter().next().map(|completion| completion.text).unwrap_or_default();
         let found = mode.extract(&completion);
@@ -55,7 +90,7 @@ mod tests {
     use super::*;
     use crate::eval::{Task, TaskRows, evaluate};
     use crate::rows::Turns;
-    use crate::testing::{Tiny, letter};
+    use crate::testing::{Log, Tiny, letter};
 
     fn row(id: usize, answer: &str) -> AnswerRow {
         AnswerRow { id: format!("r{id}"), prompt: Turns::Text(letter(20 + id)), answer: answer.into() }
@@ -68,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_greedy_answer_is_compared() {
-        let options = EvalOptions { max_new_tokens: 4, ..EvalOptions::default() };
+        let options = EvalOptions { max_new_tokens: Some(4), ..EvalOptions::default() };
         let first = run((0..3).map(|id| row(id, "none")).collect(), &options).unwrap();
         assert_eq!(first.report.acc, 0.0);
         let written = |outcome: &Outcome| match outcome {
@@ -91,5 +126,24 @@ mod tests {
         let options = EvalOptions { answer_mode: Some(AnswerMode::Letter), ..EvalOptions::default() };
         let message = run(vec![row(0, "A"), row(1, "12")], &options).unwrap_err().to_string();
         assert_eq!(message, "prompt \"r1\": \"answer\" is \"12\", expected one of the mode letter");
+    }
+
+    #[test]
+    fn answers_have_the_length_that_is_left() {
+        let tiny = Tiny::new();
+        // Three of the prompt's tokens are the template's.
+        let rows = [row(0, "none"), AnswerRow { prompt: Turns::Text(letter(20).repeat(30)), ..row(1, "none") }];
+        let prepared = |max_new_tokens| {
+            let options = EvalOptions { max_new_tokens, ..EvalOptions::default() };
+            let mut log = Log::new(0);
+            let prepared = prepare(tiny.encoder(), "t", &rows, &options, &mut log).map_err(|error| error.to_string());
+            (prepared.map(|prepared| prepared.sampling.max_new_tokens), log.lines)
+        };
+        let room = "prompt \"r1\" has 33 of the 256 tokens that the model takes";
+        assert_eq!(prepared(None), (Ok(223), vec![format!("t: answers have at most 223 tokens: {room}")]));
+        assert_eq!(prepared(Some(223)), (Ok(223), vec![]));
+        let error = format!("eval.max_new_tokens: 224, expected at most 223 in the task t: {room}");
+        assert_eq!(prepared(Some(224)), (Err(error), vec![]));
+        assert_eq!(prepared(Some(0)), (Err("max_new_tokens: 0, expected at least 1".into()), vec![]));
     }
 }

@@ -10,14 +10,19 @@ use crate::progress::{Progress, Stage, Update};
 use crate::rows::{Completion, Turns};
 use crate::score::{fitting_tokens, group_logps};
 
+/// All questions and their choices as tokens.
+pub(super) fn prepare(encoder: Encoder<'_>, rows: &[ChoiceRow], options: &EvalOptions) -> Result<Vec<Group>> {
+    rows.iter().map(|row| group(encoder, row, options.chat)).collect()
+}
+
 pub(super) async fn evaluate<B: Backend>(
     policy: Policy<'_, B>,
     name: &str,
     rows: &[ChoiceRow],
+    groups: Vec<Group>,
     options: &EvalOptions,
     progress: &mut dyn Progress,
 ) -> Result<(Vec<Outcome>, Measures)> {
-    let groups = rows.iter().map(|row| group(policy.encoder, row, options.chat)).collect::<Result<Vec<_>>>()?;
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     let outline = outline(policy.model, policy.adapter);
     let batch_tokens = fitting_tokens(&outline, &groups, groups.len(), options.batch_tokens, progress)?;

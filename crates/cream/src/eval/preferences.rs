@@ -4,29 +4,35 @@ use cream_engine::Backend;
 
 use super::{EvalOptions, Measures, Outcome, PreferenceRow};
 use crate::error::{Error, Result};
-use crate::policy::Policy;
+use crate::policy::{Encoder, Policy};
 use crate::progress::Progress;
 use crate::rows::{Completion, Completions, Scores};
 use crate::score::{ScoreOptions, score};
 use crate::store::{Memory, Output};
 
-pub(super) async fn evaluate<B: Backend>(
-    policy: Policy<'_, B>,
-    reference: Option<Policy<'_, B>>,
-    name: &str,
-    rows: &[PreferenceRow],
-    options: &EvalOptions,
-    progress: &mut dyn Progress,
-) -> Result<(Vec<Outcome>, Measures)> {
-    let Some(reference) = reference else {
-        return Err(Error::file(name, "preferences, expected a reference model that rewards are relative to"));
-    };
+/// All rows as two completions of a prompt.
+pub(super) fn prepare(encoder: Encoder<'_>, rows: &[PreferenceRow]) -> Result<Vec<Completions>> {
     let completions = |row: &PreferenceRow| Completions {
         id: row.id.clone(),
         prompt: row.prompt.clone(),
         completions: [&row.chosen, &row.rejected].map(|text| Completion::from(text.as_str())).into(),
     };
     let pairs: Vec<Completions> = rows.iter().map(completions).collect();
+    pairs.iter().try_for_each(|row| encoder.group(&row.id, &row.prompt, &row.completions).map(drop))?;
+    Ok(pairs)
+}
+
+pub(super) async fn evaluate<B: Backend>(
+    policy: Policy<'_, B>,
+    reference: Option<Policy<'_, B>>,
+    name: &str,
+    pairs: Vec<Completions>,
+    options: &EvalOptions,
+    progress: &mut dyn Progress,
+) -> Result<(Vec<Outcome>, Measures)> {
+    let Some(reference) = reference else {
+        return Err(Error::file(name, "preferences, expected a reference model that rewards are relative to"));
+    };
     let settings = ScoreOptions { batch_tokens: options.batch_tokens, ..ScoreOptions::default() };
     let mut memory = Memory::default();
     let output = Output { store: &mut memory, name };
