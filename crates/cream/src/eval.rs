@@ -11,13 +11,15 @@ mod extract;
 mod preferences;
 mod task;
 
+use std::slice;
+
 use cream_engine::{Backend, Group};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::policy::{Encoder, Policy};
 use crate::progress::Progress;
-use crate::rows::Completions;
+use crate::rows::{Completions, keep};
 use crate::sample::SampleOptions;
 use crate::score::ScoreOptions;
 
@@ -186,6 +188,33 @@ pub(crate) fn prepare<'a>(
         TaskRows::Answers(rows) => Prepared::Answers(answers::prepare(encoder, &task.name, rows, options, progress)?),
         TaskRows::Preferences(rows) => Prepared::Preferences(preferences::prepare(encoder, rows)?),
     })
+}
+
+impl Task {
+    /// Keeps the rows that models with this tokenizer and context can be measured by, see [`keep`](crate::keep()).
+    ///
+    /// # Errors
+    /// What `bad` returns.
+    pub fn keep(
+        &mut self,
+        encoder: Encoder<'_>,
+        options: &EvalOptions,
+        bad: &mut dyn FnMut(crate::Error) -> Result<()>,
+    ) -> Result<()> {
+        let name = &self.name;
+        match &mut self.rows {
+            TaskRows::Choices(rows) => {
+                keep(rows, |row| choices::prepare(encoder, slice::from_ref(row), options).map(drop), bad)
+            }
+            TaskRows::Answers(rows) => {
+                let prepare = |row: &AnswerRow| answers::prepare(encoder, name, slice::from_ref(row), options, &mut ());
+                keep(rows, |row| prepare(row).map(drop), bad)
+            }
+            TaskRows::Preferences(rows) => {
+                keep(rows, |row| preferences::prepare(encoder, slice::from_ref(row)).map(drop), bad)
+            }
+        }
+    }
 }
 
 impl Prepared<'_> {

@@ -63,7 +63,7 @@ pub use progress::{Progress, Stage, Update};
 pub use report::{PromptReport, Report, RoundReport, StepReport};
 pub use rows::{
     Completion, Completions, GivenPair, MetricsRow, Pair, PreferenceMetrics, Prompt, Ranking, Rewards, Scores, SftRow,
-    Turns,
+    Turns, keep,
 };
 pub use run::{External, Load, RunInputs, run};
 pub use sample::{SampleOptions, sample};

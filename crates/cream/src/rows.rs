@@ -71,6 +71,27 @@ pub(crate) fn strings(fields: &mut Fields, key: &str) -> Result<Vec<String>, Str
     fields.list(key, "a list of strings", |value| value.as_str().map(str::to_owned))
 }
 
+/// Keeps the rows that `check` has nothing against. `bad` is given every error: what it returns ends the work, `Ok` leaves
+/// the row out.
+///
+/// # Errors
+/// What `bad` returns.
+pub fn keep<T>(
+    rows: &mut Vec<T>,
+    check: impl Fn(&T) -> crate::Result<()>,
+    bad: &mut dyn FnMut(crate::Error) -> crate::Result<()>,
+) -> crate::Result<()> {
+    let mut kept = Vec::with_capacity(rows.len());
+    for row in rows.drain(..) {
+        match check(&row) {
+            Ok(()) => kept.push(row),
+            Err(error) => bad(error)?,
+        }
+    }
+    *rows = kept;
+    Ok(())
+}
+
 /// A line of prompts.jsonl.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Prompt {
