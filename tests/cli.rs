@@ -40,7 +40,9 @@ fn stages_run_apart_give_the_files_of_a_run() {
         assert!(bytes(&base) == bytes(&format!("{step}/scores-reference.jsonl")), "iteration {t}: reference");
         done(&words!("score --model {model}{over} --input {c} --output {current}"));
         assert!(bytes(&current) == bytes(&format!("{step}/scores-current.jsonl")), "iteration {t}: current");
-        done(&words!("pair --current {current} --previous {base} --reference {base} --output {pairs}"));
+        // In iteration 1 nothing has been trained: the current model is the base. In iteration 2 the previous one is.
+        let current = if t == 1 { &base } else { &current };
+        done(&words!("pair --current {current} --reference {base} --output {pairs}"));
         assert!(bytes(&pairs) == bytes(&format!("{step}/pairs.jsonl")), "iteration {t}: pairs");
         // In iteration 2 an adapter goes on; its rank is its own.
         let training = if t == 1 { training } else { "--learning-rate 0.01 --batch-size 2" };
@@ -58,6 +60,87 @@ fn stages_run_apart_give_the_files_of_a_run() {
     .unwrap();
     assert_eq!(report["pairs"], 6);
     assert_eq!(rows(&pairs).len(), 6);
+}
+
+/// Scores of two prompts under one model, of two completions each.
+fn scores(logps: [[f64; 2]; 2]) -> String {
+    let row = |(i, logps): (usize, &[f64; 2])| {
+        format!(
+            "{{\"id\":{i},\"prompt\":\"x\",\"completions\":[\"a\",\"b\"],\"logps\":[{:?},{:?}],\"tokens\":[1,2]}}\n",
+            logps[0], logps[1]
+        )
+    };
+    logps.iter().enumerate().map(row).collect()
+}
+
+#[test]
+fn the_first_round_is_known_by_its_files() {
+    let folder = folder("first-round");
+    let at = |name: &str| text(&folder.join(name));
+    // M0 prefers a by its mean log-prob per token, -2 to -4; M1 has come to like b.
+    let base = scores([[-2.0, -8.0], [-2.0, -8.0]]);
+    let (m0, copy) = (file(&folder, "m0.jsonl", &base), file(&folder, "copy.jsonl", &base));
+    let m1 = file(&folder, "m1.jsonl", &scores([[-2.5, -7.0], [-2.5, -7.0]]));
+    let m2 = file(&folder, "m2.jsonl", &scores([[-2.25, -6.0], [-3.0, -8.5]]));
+    let points = file(&folder, "points.jsonl", "{\"id\":0,\"rewards\":[2,1]}\n{\"id\":1,\"rewards\":[1,2]}\n");
+    let linked = at("link.jsonl");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&m0, &linked).unwrap();
+    #[cfg(not(unix))]
+    fs::copy(&m0, &linked).unwrap();
+    let dotted = at("./m0.jsonl");
+    let out = at("pairs.jsonl");
+    let report =
+        |files: &str| -> Value { serde_json::from_str(&done(&words!("pair {files} --output {out} --json"))).unwrap() };
+    let after_sft = "the previous model is the reference: its reward is the mean log-prob per token";
+    for (files, pairs, tau, note) in [
+        // After supervised fine-tuning, however M0's file is named: M1 prefers b, M0 preferred a.
+        (format!("--current {m1} --reference {m0}"), 2, Some(-1.0), after_sft),
+        (format!("--current {m1} --previous {m0} --reference {m0}"), 2, Some(-1.0), after_sft),
+        (format!("--current {m1} --previous {dotted} --reference {m0}"), 2, Some(-1.0), after_sft),
+        (format!("--current {m1} --previous {linked} --reference {m0}"), 2, Some(-1.0), after_sft),
+        // Nothing trained yet.
+        (format!("--current {m0} --reference {m0}"), 2, None, "there is no former self yet"),
+        (format!("--current {linked} --previous {dotted} --reference {m0}"), 2, None, "there is no former self yet"),
+        (
+            format!("--current {m0} --reference {m0} --previous-rewards {points}"),
+            2,
+            Some(0.0),
+            "there is no former self yet",
+        ),
+        // Another model with the same numbers is another model.
+        (format!("--current {copy} --reference {m0}"), 0, None, after_sft),
+        (format!("--current {m1} --previous {copy} --reference {m0}"), 0, None, ""),
+        (format!("--current {m2} --previous {m1} --reference {m0}"), 2, Some(1.0), ""),
+    ] {
+        let report = report(&files);
+        let measured = pairs > 0 && tau.is_some();
+        assert_eq!((report["pairs"].as_u64(), report["mean_tau"].as_f64()), (Some(pairs), tau), "{files}: {report}");
+        let consistency = tau.map(|tau| (tau + 1.0) / 2.0);
+        assert_eq!(report["mean_consistency"].as_f64(), consistency.filter(|_| measured), "{files}: {report}");
+        assert_eq!(report["rankings"].is_null(), note.starts_with("there is no"), "{files}: {report}");
+        assert!(report["notes"][0].as_str().unwrap_or("").starts_with(note), "{files}: {report}");
+        for row in fs::read_to_string(&out).unwrap().lines() {
+            let row: Value = serde_json::from_str(row).unwrap();
+            assert_eq!(row["consistency"].as_f64(), consistency.or(Some(1.0)), "{files}: {row}");
+        }
+    }
+    fails(
+        &words!("pair --current {m0} --previous {m1} --reference {linked} --output {out}"),
+        1,
+        &["--previous: ", "m1.jsonl, expected none, or that of --reference, where --current is that file too"],
+    );
+    let told = |files: &str| {
+        let output = cream(&words!("pair {files} --output {out}")).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let words = told(&format!("--current {m1} --reference {m0}"));
+    assert!(words.contains("the mean consistency is 0.000, below 1/2: all pairs are pushed the other way"), "{words}");
+    assert!(words.contains("2 pairs of 2 prompts, consistency 0.000, margin 0.150"), "{words}");
+    let words = told(&format!("--current {m0} --reference {m0}"));
+    assert!(words.contains("there is no former self yet") && words.contains("consistency -, margin 2.000"), "{words}");
+    let words = told(&format!("--current {copy} --reference {m0}"));
+    assert!(words.contains("if they are of one model, give one file for both"), "{words}");
 }
 
 #[test]

@@ -13,6 +13,10 @@ const MARKUP: &str =
 
 /// A run with supervised data and two rounds; its folder, and the arguments that made it.
 fn run(folder: &Path, more: &[&str]) -> (PathBuf, Vec<String>) {
+    run_of(folder, true, more)
+}
+
+fn run_of(folder: &Path, supervised: bool, more: &[&str]) -> (PathBuf, Vec<String>) {
     let sft = "{\"prompt\":\"Hi\",\"completion\":\"Good day\"}\n{\"prompt\":\"Bye\",\"completion\":\"See you\"}\n";
     let settings = "[sft]\nepochs = 3\nbatch_size = 1\n[train]\nepochs = 2\nbatch_size = 4\nlearning_rate = 0.01\n\
                     [sample]\nmax_new_tokens = 16\n";
@@ -20,8 +24,9 @@ fn run(folder: &Path, more: &[&str]) -> (PathBuf, Vec<String>) {
         (tiny_model(folder), file(folder, "sft.jsonl", sft), file(folder, "settings.toml", settings));
     let (prompts, run) = (prompts(folder, 12), folder.join("run"));
     let output = text(&run);
-    let args = ["run", "--model", &model, "--prompts", &prompts, "--sft", &sft, "--config", &settings];
-    let args = [&args[..], &["--output", &output], more].concat();
+    let args = ["run", "--model", &model, "--prompts", &prompts, "--config", &settings, "--output", &output];
+    let sft = ["--sft", &sft];
+    let args = [&args[..], if supervised { &sft } else { &[] }, more].concat();
     done(&args);
     (run, args.into_iter().map(str::to_owned).collect())
 }
@@ -84,35 +89,60 @@ fn a_run_ends_with_a_page_that_tells_what_its_files_tell() {
 }
 
 #[test]
-fn the_page_in_a_browser() {
-    let folder = folder("browser");
-    let (run, _) = run(&folder, &[]);
-    for t in 1..=2 {
-        put_markup(&run.join(format!("iteration-{t}")));
+fn a_first_round_without_supervised_data_shows_no_number_that_means_nothing() {
+    let folder = folder("report-without-sft");
+    let (run, _) = run_of(&folder, false, &[]);
+    let report = data(&run.join("report.html"));
+    let [first, second] = [0, 1].map(|i| &report["iterations"][i]);
+    for key in ["mean_tau", "mean_consistency", "rankings"] {
+        assert_eq!(first["summary"]["pairs"][key], Value::Null, "{key}");
+        assert_ne!(second["summary"]["pairs"][key], Value::Null, "{key}");
     }
-    let page = folder.join("page.html");
-    done(&["report", &text(&run), "--output", &text(&page)]);
-    let shown = &data(&page)["iterations"][2]["round"]["shown"][0];
-    assert!(shown["completions"].as_array().unwrap().iter().all(|text| text.as_str().unwrap().ends_with(MARKUP)));
+    let notes = first["summary"]["pairs"]["notes"].as_array().unwrap();
+    assert!(notes[0].as_str().unwrap().starts_with("there is no former self yet"), "{notes:?}");
+    let counted =
+        |step: &Value| -> u64 { step["round"]["histogram"].as_array().unwrap().iter().filter_map(Value::as_u64).sum() };
+    assert!(counted(first) == 0 && counted(second) > 0);
+    assert_eq!(first["round"]["shown"].as_array().unwrap().len(), 12);
+}
 
-    let browser = std::path::absolute("tests/browser").unwrap();
-    let chromium = Path::new("/usr/bin/chromium");
-    for needed in [chromium, &browser.join("node_modules")] {
-        if !needed.exists() {
-            assert!(env::var_os("CI").is_none(), "{}: missing, and CI needs it (cargo xtask test)", needed.display());
-            eprintln!("skipped: the report in a browser needs {} (cargo xtask test)", needed.display());
-            return;
+#[test]
+fn the_page_in_a_browser() {
+    // With supervised data: loss, margins, accuracies, consistency, the supervised loss, a histogram a round, the slopes.
+    // Without, there is no supervised loss, and the first round has no second ranking, and no histogram.
+    for (name, supervised, charts) in [("browser", true, "8"), ("browser-without-sft", false, "6")] {
+        let folder = folder(name);
+        let (run, _) = run_of(&folder, supervised, &[]);
+        for t in 1..=2 {
+            put_markup(&run.join(format!("iteration-{t}")));
         }
-    }
-    // Loss, margins, accuracies, consistency, the supervised loss, a histogram a round, the slopes.
-    let charts = "8";
-    let output = Command::new("node")
-        .args([&text(&browser.join("report.mjs")), &text(chromium), &text(&page), charts, &text(&folder)])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for screenshot in ["light.png", "dark.png", "phone.png"] {
-        assert!(folder.join(screenshot).exists(), "{screenshot}");
+        let page = folder.join("page.html");
+        done(&["report", &text(&run), "--output", &text(&page)]);
+        let last = data(&page)["iterations"].as_array().unwrap().last().unwrap().clone();
+        let texts = last["round"]["shown"][0]["completions"].as_array().unwrap().clone();
+        assert!(texts.iter().all(|text| text.as_str().unwrap().ends_with(MARKUP)));
+
+        let browser = std::path::absolute("tests/browser").unwrap();
+        let chromium = Path::new("/usr/bin/chromium");
+        for needed in [chromium, &browser.join("node_modules")] {
+            if !needed.exists() {
+                assert!(
+                    env::var_os("CI").is_none(),
+                    "{}: missing, and CI needs it (cargo xtask test)",
+                    needed.display()
+                );
+                eprintln!("skipped: the report in a browser needs {} (cargo xtask test)", needed.display());
+                return;
+            }
+        }
+        let output = Command::new("node")
+            .args([&text(&browser.join("report.mjs")), &text(chromium), &text(&page), charts, &text(&folder)])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for screenshot in ["light.png", "dark.png", "phone.png"] {
+            assert!(folder.join(screenshot).exists(), "{screenshot}");
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::settings::SettingsFlags;
 ///
 /// Each method is a run in its own folder of DIR; supervised fine-tuning is done once. Prints a table and writes
 /// DIR/compare.json: for M0, M1, M2, … the accuracy by every task, how far each model ranks its own completions as the model
-/// before it (tau, Spearman, top-order: same best and worst), the margin and the drift of the log-probs of the pairs that made
+/// before it (tau, Spearman, top-order: same best and worst; over the prompts that both rank), the margin and the drift of the log-probs of the pairs that made
 /// it, and the length of its completions. A killed comparison is taken up by the same command.
 ///
 /// Settings that a method sets itself (reward, level, loss) are used for the methods that allow them. A --config that a run

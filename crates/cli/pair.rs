@@ -1,9 +1,9 @@
 //! `cream pair`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use cream::{PairInputs, PairOptions, Progress, Rewards, Scores, Store};
+use anyhow::{Result, ensure};
+use cream::{PairInputs, PairOptions, Previous, Progress, Rewards, Scores, Store};
 
 use crate::args::{Global, PairFlags};
 use crate::files::{place, read_rows, say};
@@ -12,30 +12,36 @@ use crate::progress::Shown;
 /// Rank scored completions, measure consistency, make preference pairs
 ///
 /// Takes the same completions scored under three models: the current one, that of the iteration before, and the
-/// initial one. In the first iteration the last two are the same file; the ranking before is then the initial model's
-/// mean log-probability per token. Rows are matched by id. Writes {"id", "prompt", "chosen", "rejected", "consistency",
-/// "ref_chosen_logps", "ref_rejected_logps"}, which TRL's DPOTrainer loads as it is.
+/// initial one. Rows are matched by id. Writes {"id", "prompt", "chosen", "rejected", "consistency", "ref_chosen_logps",
+/// "ref_rejected_logps"}, which TRL's DPOTrainer loads as it is.
+///
+/// In the first iteration the model before is the initial one: leave --previous out, or name the same file as for
+/// --reference. The ranking before is then the initial model's mean log-probability per token. Where --current is that file
+/// too, nothing has been trained yet and there is no former self: that mean ranks, and the pairs are for plain DPO
+/// (consistency 1), unless --previous-rewards gives a second ranking. Models are told apart by their files, never by
+/// their numbers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cream pair --current a.jsonl --previous b.jsonl --reference r.jsonl --output pairs.jsonl
-  cream pair --current a.jsonl --previous r.jsonl --reference r.jsonl --output pairs.jsonl --consistency spearman --json
+  cream pair --current a.jsonl --reference r.jsonl --output pairs.jsonl --consistency spearman --json
   cream pair --current a.jsonl --previous b.jsonl --reference r.jsonl --output pairs.jsonl --reward external --level off \\
     --rewards rewards.jsonl")]
 pub(crate) struct Args {
     /// Scores under the current model
     #[arg(long, value_name = "FILE")]
     current: PathBuf,
-    /// Scores under the model of the iteration before
+    /// Scores under the model of the iteration before [default: in the first iteration, those of --reference]
     #[arg(long, value_name = "FILE")]
-    previous: PathBuf,
+    previous: Option<PathBuf>,
     /// Scores under the initial model
     #[arg(long, value_name = "FILE")]
     reference: PathBuf,
     /// With --reward judge or external: the rewards, JSONL: {"id", "rewards"}, a number or null for each completion
     #[arg(long, value_name = "FILE")]
     rewards: Option<PathBuf>,
-    /// With --reward judge: the rewards by the model of the iteration before
+    /// With --reward judge: the rewards by the model of the iteration before; where there is none yet, with any reward: a
+    /// second ranking from elsewhere
     #[arg(long, value_name = "FILE")]
     previous_rewards: Option<PathBuf>,
     /// With --rejected-from initial: how many of each row's completions, the last ones, are the initial model's
@@ -55,16 +61,28 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
-    let [current, previous, reference] =
-        [&args.current, &args.previous, &args.reference].map(|path| read_rows::<Scores>(path));
+    let trained = !is_same_file(&args.current, &args.reference);
+    let previous = args.previous.as_deref().filter(|previous| !is_same_file(previous, &args.reference));
+    if let Some(previous) = previous {
+        let expected =
+            "none, or that of --reference, where --current is that file too: nothing has been trained before";
+        ensure!(trained, "--previous: {}, expected {expected}", previous.display());
+    }
     let mut options = PairOptions::default();
     args.pair.apply(&mut options);
+    let scores = |path: &Path| read_rows::<Scores>(path);
+    let reference = scores(&args.reference)?;
+    let current = trained.then(|| scores(&args.current)).transpose()?;
+    let previous = previous.map(scores).transpose()?;
     let given = |path: &Option<PathBuf>| path.as_deref().map(read_rows::<Rewards>).transpose();
     let (rewards, previous_rewards) = (given(&args.rewards)?, given(&args.previous_rewards)?);
-    let (current, previous, reference) = (current?, previous?, reference?);
     let inputs = PairInputs {
-        current: &current,
-        previous: &previous,
+        current: current.as_deref().unwrap_or(&reference),
+        previous: match &previous {
+            _ if !trained => Previous::NoneYet,
+            None => Previous::Reference,
+            Some(previous) => Previous::Model(previous),
+        },
         reference: &reference,
         rewards: rewards.as_deref(),
         previous_rewards: previous_rewards.as_deref(),
@@ -81,6 +99,10 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     for skipped in &report.skipped {
         progress.log(&format!("no pair for {}: {}", skipped.id, skipped.reason));
     }
+    if report.pairs == 0 && current.as_ref() == Some(&reference) {
+        progress.log("the current scores are the reference's own: if they are of one model, give one file for both");
+    }
+    let shown = |mean: Option<f64>| mean.map_or("-".to_owned(), |mean| format!("{mean:.3}"));
     progress.log(&format!(
         "{}: {} pairs of {} prompts, consistency {}, margin {}",
         args.output.display(),
@@ -92,6 +114,14 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     if args.json { say(&serde_json::to_string(report)?) } else { Ok(()) }
 }
 
-fn shown(mean: Option<f64>) -> String {
-    mean.map_or("undefined".to_owned(), |mean| format!("{mean:.3}"))
+/// Whether two paths lead to one file; neither is opened, since it may be a pipe.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    let place = |path: &Path| {
+        use std::os::unix::fs::MetadataExt;
+        path.metadata().map(|file| (file.dev(), file.ino()))
+    };
+    #[cfg(not(unix))]
+    let place = Path::canonicalize;
+    one == other || place(one).is_ok_and(|one| place(other).is_ok_and(|other| one == other))
 }

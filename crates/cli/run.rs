@@ -26,6 +26,11 @@ use crate::timed::Timed;
 /// all (see `cream report`), RUN/timings.json has time and memory. A run that was killed, at any moment, is taken up by the
 /// same command; on the CPU it ends with the same files, bit for bit, but for these two. Finished iterations stay: the same command with more --iterations goes on from them.
 ///
+/// The first round has a former self only after supervised fine-tuning (--sft): the model's rankings are then compared with
+/// the initial model's. Without it nothing is measured in that round, and it is plain DPO on the initial model's mean
+/// log-probability per token; --reward judge or external ranks by something else. Every round uses all prompts. What the
+/// consistency does to a step of AdamW is in docs/method.md.
+///
 /// Settings come from --config, flags override them, and RUN/config.toml keeps the outcome. It lists every setting there
 /// is, those without a flag too ([sft], [score], …).
 #[derive(Debug, clap::Args)]

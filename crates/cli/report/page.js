@@ -63,6 +63,9 @@ function pairs(list, entries) {
 const measure = String(settings["pair.consistency"] ?? "kendall");
 const symbol = measure.startsWith("kendall") ? "τ" : measure.startsWith("spearman") ? "ρ" : "agreement";
 const modelMadeBy = (iteration) => `M${iteration + 1}`;
+const supervised = report.iterations.some((step) => step.iteration === 0);
+/** The model of which a round ranks; without supervised fine-tuning the first one's is the initial model. */
+const modelOf = (iteration) => (iteration === 1 && !supervised ? "M0" : `M${iteration}`);
 const seconds = (step) =>
   sum(report.timings.stages.filter((stage) => stage.output.split("/")[0] === `iteration-${step.iteration}`)
     .map((stage) => stage.seconds));
@@ -72,7 +75,7 @@ const last = (values) => values[values.length - 1];
 function words() {
   const model = report.timings.model || "initial model";
   const name = (model.split(/[\\/]/).filter(Boolean).pop() ?? model).replace(/\.gguf$/, "");
-  const begun = report.iterations.some((step) => step.iteration === 0) ? "supervised fine-tuning and " : "";
+  const begun = supervised ? "supervised fine-tuning and " : "";
   at("title").textContent = `${name}: ${begun}${plural(rounds.length, "round")} on its own preferences`;
   document.title = `${name} · CREAM run`;
   const total = sum(report.timings.stages.map((stage) => stage.seconds));
@@ -81,26 +84,30 @@ function words() {
   const facts = [asked, `seed ${settings.seed}`, ...devices, total ? `${duration(total)} in all` : ""];
   at("subtitle").textContent = facts.filter(Boolean).join(" · ");
 
-  const done = rounds.filter((step) => step.summary?.pairs?.mean_tau != null);
+  const done = rounds.filter((step) => step.summary?.pairs);
+  const compared = done.filter((step) => step.summary.pairs.mean_tau != null);
   const unfinished = report.iterations.length === 0 || last(report.iterations).iteration < settings.iterations || !last(report.iterations).summary;
   const says = [];
   if (unfinished) says.push("The run is under way.");
-  if (done.length) {
-    const { iteration, summary } = last(done);
-    says.push(`In round ${iteration} the model ranks its completions as its former self does with ${symbol} = ${number(summary.pairs.mean_tau, 2)} on average`,
-      `(1 is the same order, 0 unrelated, −1 the opposite): consistency C = ${number(summary.pairs.mean_consistency, 2)}.`);
+  if (compared.length) {
+    const { iteration, summary: { pairs: { mean_tau: tau, mean_consistency: consistency } } } = last(compared);
+    const weight = consistency == null ? "" : `: consistency C = ${number(consistency, 2)}`;
+    says.push(`In round ${iteration} the model ranks its completions as its former self does with ${symbol} = ${number(tau, 2)} on average over its pairs`,
+      `(1 is the same order, 0 unrelated, −1 the opposite)${weight}.`);
   }
   at("sentence").textContent = says.join(" ");
 
-  const change = (values) => (values.length > 1 ? `${values[0]} → ${last(values)}` : values[0] ?? "–");
-  const perRound = (cell) => done.map(({ summary }) => cell(summary));
-  const across = done.length > 1 ? `round ${done[0].iteration} → round ${last(done).iteration}` : "";
+  /** A number over the rounds that have it, if any has. */
+  const change = (what, key) => {
+    const having = done.filter(({ summary }) => summary.pairs[key] != null);
+    if (!having.length) return [];
+    const ends = [...new Set([having[0], last(having)])];
+    const told = (tell) => ends.map(tell).join(" → ");
+    return [[what, told(({ summary }) => number(summary.pairs[key], 2)), told(({ iteration }) => `round ${iteration}`)]];
+  };
   const final = last(done);
   const peak = Math.max(...report.timings.stages.map((stage) => stage.peak_bytes ?? 0));
-  const tiles = [
-    ["Consistency C", change(perRound((s) => number(s.pairs.mean_consistency, 2))), across],
-    [`Agreement ${symbol}`, change(perRound((s) => number(s.pairs.mean_tau, 2))), across],
-  ];
+  const tiles = [...change("Consistency C", "mean_consistency"), ...change(`Agreement ${symbol}`, "mean_tau")];
   if (final) {
     const round = `round ${final.iteration}, first → last step`;
     tiles.push(["Loss", `${number(final.summary.training.first_loss, 4)} → ${number(final.summary.training.last_loss, 4)}`, round]);
@@ -139,11 +146,10 @@ function tables() {
   ], report.iterations);
 
   const initial = { iteration: -1 };
-  const from = (step) => (step.iteration === 1 && !report.iterations.some((other) => other.iteration === 0) ? "M0" : `M${step.iteration}`);
   fill(at("models"), [
     ["model", (step) => modelMadeBy(step.iteration), "text"],
     ["where", (step) => (step === initial ? report.timings.model || "–" : `iteration-${step.iteration}`), "text"],
-    ["from", (step) => (step === initial ? "given" : from(step)), "text"],
+    ["from", (step) => (step === initial ? "given" : modelOf(step.iteration)), "text"],
     ["by", (step) => (step === initial ? "–" : step.iteration === 0 ? "supervised fine-tuning" : "preference pairs"), "text"],
     ["trained", (step) => (step === initial ? "–" : settings.tuning === "full" ? "all weights" : `adapter, rank ${settings["lora.r"]}`), "text"],
     ["steps", (step) => (step === initial ? "–" : step.metrics.length)],
@@ -228,7 +234,7 @@ function curves() {
   parent.replaceChildren();
   const share = [-0.03, 1.03];
   const trained = report.iterations.filter((step) => step.iteration > 0);
-  curve(parent, "loss", "falls as chosen and rejected move apart", "nats", trained);
+  curve(parent, "loss", "on pairs", settings.loss === "ipo" ? "nats²" : "nats", trained);
   curve(parent, "rewards/margins", "chosen less rejected", "β × nats", trained);
   curve(parent, "rewards/accuracies", "pairs with a positive margin", "share of pairs", trained, share);
   curve(parent, "consistency", "C, the weight of a pair as it is labelled", "C", trained, share);
@@ -239,11 +245,13 @@ function curves() {
 function histograms() {
   const parent = at("histograms");
   parent.replaceChildren();
-  for (const step of ranked) {
+  const counted = ranked.filter((step) => sum(step.round.histogram) > 0);
+  for (const step of counted) {
     const { histogram } = step.round;
     const middle = (i) => -1 + (2 * i) / (histogram.length - 1);
     const average = step.summary?.pairs?.mean_tau;
-    const note = average == null ? "" : `mean ${symbol} ${number(average, 2)}, ${plural(sum(histogram), "prompt")}`;
+    const overPairs = average == null ? "" : `, mean ${symbol} ${number(average, 2)} over the pairs`;
+    const note = plural(sum(histogram), "prompt") + overPairs;
     draw(figure(parent, `Round ${step.iteration}`, note), {
       height: 220, legend: { show: false },
       scales: { x: { time: false, range: [-1.15, 1.15] }, y: { range: (_, __, max) => [0, Math.max(1, max * 1.08)] } },
@@ -255,7 +263,7 @@ function histograms() {
       }],
     }, [histogram.map((_, i) => middle(i)), histogram]);
   }
-  at("agreement").hidden = !ranked.length;
+  at("agreement").hidden = !counted.length;
 }
 
 /** Rank of each, 1 for the highest; equals share the mean of theirs, and what has no reward has no rank. */
@@ -298,26 +306,28 @@ function slope(step, prompt) {
     const kind = role(prompt, text);
     return { label: letter(i), stroke: color(`--${kind}`), width: kind === "other" ? 2 : 4, points: { show: true, size: 9, fill: color(`--${kind}`) } };
   });
-  const before = step.iteration === 1 ? "M0" : `M${step.iteration - 1}`;
+  const alone = prompt.previous_rewards.every((reward) => reward == null);
+  const before = alone ? "no second ranking" : `previous (${modelOf(step.iteration - 1)})`;
   draw(place, {
     height: Math.max(240, 60 + 34 * count),
     legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false, range: [-0.3, 1.3] }, y: { dir: -1, range: [0.5, count + 0.5] } },
-    axes: [{ splits: () => [0, 1], values: () => [`previous (${before})`, `current (M${step.iteration})`], grid: { show: false } },
+    axes: [{ splits: () => [0, 1], values: () => [before, `current (${modelOf(step.iteration)})`], grid: { show: false } },
       { label: "rank by reward (1 is the highest)", splits: () => prompt.rewards.map((_, i) => i + 1), size: 40 }],
     series: [{}, ...series],
     hooks: { draw: [(chart) => letters(chart, ends)] },
   }, [[0, 1], ...prompt.rewards.map((_, i) => ends.map((end) => end[i]))]);
-  place.setAttribute("aria-label", `Ranks of ${count} completions under both models`);
+  place.setAttribute("aria-label", `Ranks of ${plural(count, "completion")}`);
 
   at("prompt-text").textContent = prompt.prompt;
   const rows = prompt.completions.map((text, i) => ({ text, i, kind: role(prompt, text) }))
     .sort((a, b) => (ends[1][a.i] ?? Infinity) - (ends[1][b.i] ?? Infinity));
   const reward = (rewards, i) => make("b", {}, short(rewards[i]));
+  const earlier = (i) => (alone ? [] : [reward(prompt.previous_rewards, i), " → "]);
   at("completions").replaceChildren(...rows.map(({ text, i, kind }) =>
     make("div", { class: `side ${kind}` },
       make("p", {}, make("b", {}, letter(i)), kind === "other" ? "" : make("span", { class: `tag ${kind}` }, kind),
-        make("span", {}, "reward ", reward(prompt.previous_rewards, i), " → ", reward(prompt.rewards, i))),
+        make("span", {}, "reward ", ...earlier(i), reward(prompt.rewards, i))),
       make("pre", {}, text || "(empty)"))));
 }
 
@@ -344,11 +354,16 @@ function showPrompt() {
 function showRound() {
   const { round } = chosenRound();
   const start = (text) => text.replace(/\s+/g, " ").slice(0, 70);
+  const agreement = (prompt) => (prompt.agreement == null ? "" : `${symbol} ${number(prompt.agreement, 2)} · `);
   at("prompt").replaceChildren(...round.shown.map((prompt) =>
-    make("option", {}, `${symbol} ${number(prompt.agreement, 2)} · ${prompt.id} · ${start(prompt.prompt)}`)));
-  at("shown").textContent = round.shown.length < round.prompts
-    ? `${round.shown.length} of ${round.prompts.toLocaleString("en")} prompts are on this page: the ${report.most_prompts / 2} least and the ${report.most_prompts / 2} most consistent that have a ranking, texts up to ${report.longest_text} characters. The bars above count all.`
-    : `All ${round.prompts} prompts, least consistent first; texts up to ${report.longest_text} characters.`;
+    make("option", {}, `${agreement(prompt)}${prompt.id} · ${start(prompt.prompt)}`)));
+  const compared = round.shown.some((prompt) => prompt.agreement != null);
+  const [all, half] = [sum(round.histogram), report.most_prompts / 2];
+  const which = !compared ? `${round.shown.length} of ${plural(round.prompts, "prompt")}, without a second ranking`
+    : round.shown.length < all ? `the ${half} least and the ${half} most consistent of ${plural(all, "prompt")} that both models rank`
+      : `all ${plural(all, "prompt")} that both models rank, of ${round.prompts.toLocaleString("en")}, least consistent first`;
+  at("shown").textContent = `On this page: ${which}; texts up to ${report.longest_text} characters.`;
+  at("extremes").hidden = !compared;
   const paired = round.shown.filter((prompt) => prompt.chosen != null);
   const few = Math.min(3, Math.ceil(paired.length / 2));
   at("least").replaceChildren(...paired.slice(0, few).map(card));
@@ -378,6 +393,7 @@ function theme(name) {
   drawAll();
 }
 
+document.querySelectorAll(".symbol").forEach((element) => { element.textContent = symbol; });
 document.querySelectorAll(".measure").forEach((element) => { element.textContent = symbol === "agreement" ? measure : `${symbol}, ${measure}`; });
 words();
 tables();

@@ -20,9 +20,9 @@ use crate::config::{RunConfig, Tuning};
 use crate::error::{Error, Result};
 use crate::eval::{EvalOptions, EvalReport, Task, TaskRows, prepare};
 use crate::fingerprint::fingerprint;
-use crate::iteration::{Iteration, Summary, folder};
+use crate::iteration::{Iteration, folder};
 use crate::method::Method;
-use crate::pair::{PairReport, Rankings, Reward};
+use crate::pair::{Rankings, Reward};
 use crate::progress::Progress;
 use crate::run::{self, External, RunInputs, run};
 use crate::store::{Store, Within, join};
@@ -64,7 +64,7 @@ pub struct ModelResult {
     pub model: String,
     /// By the tasks, in their order.
     pub tasks: Vec<EvalReport>,
-    /// How far it ranks its own completions as the model before it does; none for M0.
+    /// How far it ranks its own completions as the model before it does; none for M0, nor for an M1 that is M0.
     pub rankings: Option<Rankings>,
     /// Mean tokens of its completions.
     pub mean_tokens: Option<f64>,
@@ -208,7 +208,7 @@ fn measure<'a, B: Backend>(
     Ok(Measure { tasks, options, key })
 }
 
-/// A run's settings for the ranking after its last round. Its pairs are not used: that they are made by the implicit
+/// A run's settings for ranking its rounds once more. Its pairs are not used: that they are made by the implicit
 /// reward costs nothing.
 fn measuring(config: &RunConfig) -> RunConfig {
     let mut measuring = RunConfig { method: None, ..config.clone() };
@@ -262,23 +262,21 @@ async fn one<B: Backend>(
     let shared = "eval-M0.json";
     let of_m0 = store.read(shared)?;
     let mut within = Within { store, folder: &name };
-    let summaries = run(own.reborrow(), &mut within, progress).await?;
+    run(own.reborrow(), &mut within, progress).await?;
 
+    // Every round is ranked once more, of scores that are there, so that all are measured alike, also those that another
+    // version made.
     let measuring = measuring(config);
     let mut own = RunInputs { config: &measuring, ..own };
     let mut iteration = Iteration::new(&mut own, &mut within, progress);
     let (first, last) = (usize::from(without_sft), config.iterations + 1);
-    let last_report = iteration.rank(last).await?.report;
     let mut models = Vec::new();
     let mut m0 = None;
     for model in 0..=last {
         let made_by = model.checked_sub(1).filter(|&t| t >= first);
-        let report: Option<&PairReport> = match model {
+        let report = match model {
             0 => None,
-            model if model == last => Some(&last_report),
-            model => {
-                summaries.iter().find(|summary: &&Summary| summary.iteration == model).and_then(|s| s.pairs.as_ref())
-            }
+            model => Some(iteration.rank(model).await?.report),
         };
         let evaluations = match made_by {
             None if m0.is_some() => m0.clone().unwrap_or_default(),
@@ -299,8 +297,8 @@ async fn one<B: Backend>(
         models.push(ModelResult {
             model: format!("M{model}"),
             tasks: evaluations,
-            rankings: report.map(|report| report.rankings),
-            mean_tokens: report.and_then(|report| report.mean_tokens),
+            rankings: report.as_ref().and_then(|report| report.rankings),
+            mean_tokens: report.as_ref().and_then(|report| report.mean_tokens),
             drift: match made_by {
                 Some(t) if t > 0 => Some(iteration.drift(t).await?),
                 _ => None,

@@ -1,13 +1,15 @@
 //! One iteration of CREAM (Wang et al., arXiv 2410.12735, algorithm 1): M_t and M_{t-1} make M_{t+1}.
 //!
 //! Departures from the paper: an adapter is trained instead of all weights, unless asked otherwise; rounds without
-//! supervised fine-tuning before them are allowed, and then the first is plain DPO on the mean log-prob (see
-//! [`pair`](crate::pair())).
+//! supervised fine-tuning before them are allowed, and then the first, which has no former self, is plain DPO on the mean
+//! log-prob (see [`pair`](crate::pair())).
 //!
 //! Departures from the authors' code:
 //! * The log-probs that rank the completions are the reference of training too: nothing is scored twice.
 //! * Log-probs are of the assistant's words and the end of its turn, not of the chat header before them.
 //! * A fresh adapter has B = 0, so that policy and reference are equal at step 0; no token is added to the vocabulary.
+//! * Every round uses all prompts; there they are divided among the rounds, so that no round ranks a prompt that an
+//!   earlier one was trained on.
 //! * Everything can be taken up after a kill: each stage leaves a file, and the next reads it.
 //! * What is true of [`pair`](crate::pair()).
 
@@ -78,7 +80,8 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
             self.progress.log("iteration 0: supervised fine-tuning of M0 into M1");
             (None, self.train(t, None).await?)
         } else {
-            self.progress.log(&format!("iteration {t} of {rounds}: M{t} into M{}", t + 1));
+            let model = self.models.number(t);
+            self.progress.log(&format!("iteration {t} of {rounds}: M{model} into M{}", t + 1));
             let (pairs, report) = self.pairs(t).await?;
             (Some(report), self.train(t, Some(&pairs)).await?)
         };

@@ -3,6 +3,14 @@
 //! Departures from the authors' code:
 //! * A prompt that gives no pair has no part in the mean consistency, and nothing after it is shifted.
 //! * Ties are ties: the default measure is tau-a of the rewards, not tau of their positions.
+//! * A ranking that tells no two completions apart agrees and disagrees with nothing. Whatever the measure, such a prompt
+//!   has no agreement, no part in a mean, and no pair where the consistency is measured.
+//! * A first round without supervised fine-tuning has no former self: nothing is measured, and the round is plain DPO.
+//!
+//! What C does to a step depends on the optimiser. The loss's gradient at margin z is sigmoid(z) - C, at z = 0 thus
+//! 2C - 1 = tau times plain DPO's. AdamW divides out a factor that all pairs share, so that one C for all (level `mean` or
+//! `fixed:C`) changes a step's direction only where z = beta * h comes near logit(C), or below 1/2, where it turns
+//! every pair round. A C for each pair (level `per-prompt`) keeps its weight relative to the others.
 
 mod options;
 mod rankings;
@@ -14,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::rows::{Pair, Ranking, Rewards, Scores};
+use crate::train::PreferenceLoss;
 use rankings::{RankingSums, agreement, average};
 use rewards::Implied;
 
@@ -37,19 +46,21 @@ pub struct PairReport {
     pub prompts: usize,
     /// Pairs made.
     pub pairs: usize,
-    /// Mean agreement of the two rankings over the prompts that have one, in `[-1, 1]`.
+    /// Mean over the pairs of the agreement of the two rankings, in `[-1, 1]`; none where no pair has one.
     pub mean_tau: Option<f64>,
-    /// Mean consistency over the same prompts, in `[0, 1]`.
+    /// Mean over the pairs of their consistency, in `[0, 1]`; none where it is not measured: with level `fixed:C` or `off`,
+    /// or without a second ranking.
     pub mean_consistency: Option<f64>,
-    /// Mean over the pairs of the current model's reward of the chosen less that of the rejected.
+    /// Mean over the pairs of the current model's reward of the chosen less that of the rejected, in units of the reward, see
+    /// [`PairOptions::min_margin`].
     pub mean_reward_margin: Option<f64>,
     /// Mean over all completions of the current model of their tokens.
     pub mean_tokens: Option<f64>,
-    /// How far the rankings of the two models agree by the measures in use.
-    pub rankings: Rankings,
+    /// How far the rankings of the two models agree by the measures in use; none without a previous model.
+    pub rankings: Option<Rankings>,
     /// Prompts without a pair.
     pub skipped: Vec<Skipped>,
-    /// Rules that were used in place of the general one.
+    /// What is worth knowing: rules that were used in place of the general one, pairs that are pushed the other way.
     pub notes: Vec<String>,
 }
 
@@ -64,18 +75,30 @@ pub struct Pairing {
     pub report: PairReport,
 }
 
+/// The current model's former self, with whose ranking its own is compared.
+#[derive(Debug, Clone, Copy)]
+pub enum Previous<'a> {
+    /// The model of the iteration before, by its scores.
+    Model(&'a [Scores]),
+    /// The reference, M0: in the first round after supervised fine-tuning.
+    Reference,
+    /// There is none yet, since the current model is the reference itself: in a first round without supervised fine-tuning.
+    NoneYet,
+}
+
 /// What pairs are made from. All hold the same completions of the same prompts, row by row.
 #[derive(Debug, Clone, Copy)]
 pub struct PairInputs<'a> {
     /// Scores under the current model.
     pub current: &'a [Scores],
-    /// Under that of the iteration before.
-    pub previous: &'a [Scores],
-    /// Under the initial model, M0.
+    /// The model of the iteration before.
+    pub previous: Previous<'a>,
+    /// Scores under the initial model, M0.
     pub reference: &'a [Scores],
     /// With the rewards `judge` and `external`: those of the current model.
     pub rewards: Option<&'a [Rewards]>,
-    /// With the reward `judge` where the consistency is measured: those of the previous model.
+    /// With the reward `judge` where the consistency is measured: those of the previous model. Where there is no previous
+    /// model yet: a second ranking from elsewhere, if there is one, with which the consistency is then measured.
     pub previous_rewards: Option<&'a [Rewards]>,
     /// How many of each row's completions, the last ones, are the initial model's: only with rejected ones from there.
     pub anchors: usize,
@@ -83,108 +106,77 @@ pub struct PairInputs<'a> {
 
 /// Ranks each prompt's completions by the current and by the previous model's reward, and pairs the best with the worst.
 ///
-/// The implicit reward is beta * (log-prob - log-prob under the reference, M0). Where a model's log-probs are the
-/// reference's own, that is 0 for all, and the mean log-prob per token takes its place: for the previous model in round 1,
-/// as in the authors' code; without supervised fine-tuning also for the current one, whose consistency with itself is
-/// then 1 and whose round is plain DPO. The report says so.
+/// The implicit reward is beta * (log-prob - log-prob under the reference, M0). For the reference itself that is 0 for
+/// all, and its mean log-prob per token takes its place: for the previous model in the first round after supervised
+/// fine-tuning, as in the authors' code, and for the current one where nothing was trained before. Then there is no former
+/// self either: unless a second ranking is given, nothing is measured, and levels `mean` and `per-prompt` give C = 1, plain
+/// DPO. The report says so.
+///
+/// A prompt's agreement is measured on the completions of the current model that both rank. It has none where one of the
+/// rankings is constant, and then gives no pair where the consistency is measured.
 ///
 /// # Errors
 /// Scores or rewards of other prompts or completions, or missing; fewer than 2 completions; beta or options out of range.
 pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result<Pairing> {
     options.validate()?;
+    PreferenceLoss { beta, ..PreferenceLoss::default() }.validate()?;
     let &PairInputs { current, previous, reference, anchors, .. } = inputs;
-    same_completions(current, previous, "previous")?;
     same_completions(current, reference, "reference")?;
     if (anchors > 0) != (options.rejected_from == RejectedFrom::Initial) {
         let expected = "some with rejected_from initial, and none with rejected_from current";
         return Err(Error::setting("anchors", anchors, expected));
     }
-    let implied = Implied::of(current, reference, beta)?;
-    let implied_previous = Implied::of(previous, reference, beta)?;
-    let mut notes = Vec::new();
-    for (name, implied) in [("current", &implied), ("previous", &implied_previous)] {
-        if implied.is_mean_logps && options.reward.is_implicit() {
-            notes.push(format!("the {name} model is the reference: its reward is the mean log-prob per token"));
+    let (implied, implied_previous) = match previous {
+        Previous::Model(previous) => {
+            same_completions(current, previous, "previous")?;
+            let of = |scores| Implied::log_ratios(scores, reference, beta);
+            (of(current)?, Some(of(previous)?))
         }
-    }
-    let rewards = rewards(inputs.rewards, &implied, current, options, "rewards")?;
-    let previous_rewards = match (inputs.previous_rewards, options.reward.is_implicit() || options.level.is_measured())
-    {
-        (None, false) => vec![Vec::new(); current.len()],
-        (given, _) => self::rewards(given, &implied_previous, previous, options, "previous rewards")?,
+        Previous::Reference => (Implied::log_ratios(current, reference, beta)?, Some(Implied::mean_logps(reference)?)),
+        Previous::NoneYet => {
+            same_logps(current, reference)?;
+            (Implied::mean_logps(current)?, None)
+        }
     };
+    let rewards = rewards(inputs.rewards, &implied, options, "rewards")?;
+    let previous_rewards = match (inputs.previous_rewards, &implied_previous) {
+        (None, Some(_)) if !options.reward.is_implicit() && !options.level.is_measured() => None,
+        (given, Some(implied)) => Some(self::rewards(given, implied, options, "previous rewards")?),
+        (Some(given), None) => Some(rewards::given(given, current, "previous rewards")?),
+        (None, None) => None,
+    };
+    let is_measured = options.level.is_measured() && previous_rewards.is_some();
 
     let mut sums = RankingSums::default();
-    let (mut pairs, mut skipped, mut margins) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rankings = Vec::with_capacity(current.len());
-    let (mut agreements, mut consistencies) = (Vec::new(), Vec::new());
+    let (mut pairs, mut rankings, mut skipped) = (Vec::new(), Vec::with_capacity(current.len()), Vec::new());
+    let (mut agreements, mut margins) = (Vec::new(), Vec::new());
     for (i, row) in current.iter().enumerate() {
         let named = |e: cream_core::Error| Error::prompt(&row.id, e);
-        let mut skip = |reason: String| skipped.push(Skipped { id: row.id.clone(), reason });
         let Some(own) = row.completions.len().checked_sub(anchors) else {
-            return Err(Error::prompt(
-                &row.id,
-                format_args!("{} completions and {anchors} anchors", row.completions.len()),
-            ));
+            let found = format_args!("{} completions and {anchors} anchors", row.completions.len());
+            return Err(Error::prompt(&row.id, found));
         };
-        sums.add(&implied.rewards[i][..own], &implied_previous.rewards[i][..own]).map_err(named)?;
-        let mut before = previous_rewards[i].clone();
-        before.resize(row.completions.len(), None);
-        rankings.push(Ranking {
-            id: row.id.clone(),
-            rewards: rewards[i].clone(),
-            previous_rewards: before,
-            agreement: None,
-        });
-        // Those that have a reward, by their places in the row.
-        let ranked: Vec<usize> = (0..row.completions.len()).filter(|&place| rewards[i][place].is_some()).collect();
-        let (candidates, anchored) = ranked.split_at(ranked.partition_point(|&place| place < own));
-        let needed = if anchors > 0 { 1 } else { 2 };
-        if !options.reward.is_implicit() && (candidates.len() < needed || anchored.len() < anchors.min(1)) {
-            skip(format!("{} of {} completions have a reward", ranked.len(), row.completions.len()));
-            continue;
+        if let Some(before) = &implied_previous {
+            sums.add(&implied.rewards[i][..own], &before.rewards[i][..own]).map_err(named)?;
         }
-        let of = |places: &[usize]| places.iter().filter_map(|&place| rewards[i][place]).collect::<Vec<f64>>();
-        let (own_rewards, anchored_rewards) = (of(candidates), of(anchored));
-        let choose = |min_margin| match anchors {
-            0 => choose_pair(&own_rewards, min_margin),
-            _ => choose_anchored_pair(&own_rewards, &anchored_rewards, min_margin),
+        let now = &rewards[i];
+        let before = previous_rewards.as_ref().map_or_else(|| vec![None; now.len()], |rewards| rewards[i].clone());
+        let agreement = agree(&now[..own], &before[..own], options).map_err(named)?;
+        let choice = choose(now, own, options).map_err(named)?;
+        let weighed = match choice {
+            Ok(choice) => weigh(agreement, is_measured, options)?.map(|consistency| (choice, consistency)),
+            Err(reason) => Err(reason),
         };
-        let Some(widest) = choose(0.0).map_err(named)? else {
-            skip(match anchors {
-                0 => format!("all {} rewards are equal", own_rewards.len()),
-                _ => "no completion is better than the worst of the initial model's".into(),
-            });
-            continue;
-        };
-        let both = |place: &usize| Some((rewards[i][*place]?, (*previous_rewards[i].get(*place)?)?));
-        let (now, before): (Vec<f64>, Vec<f64>) = candidates.iter().filter_map(both).unzip();
-        let agreement = agreement(options.consistency, &now, &before).map_err(named)?;
-        agreements.extend(agreement);
-        rankings[i].agreement = agreement;
-        let consistency = match (options.level, agreement) {
-            (Level::Off, _) => 1.0,
-            (Level::Fixed(consistency), _) => consistency,
-            (Level::Mean | Level::PerPrompt, None) => {
-                skip("this measure of agreement is not defined for the previous model's ranking".into());
+        rankings.push(Ranking { id: row.id.clone(), rewards: now.clone(), previous_rewards: before, agreement });
+        let (choice, consistency) = match weighed {
+            Ok(weighed) => weighed,
+            Err(reason) => {
+                skipped.push(Skipped { id: row.id.clone(), reason });
                 continue;
             }
-            (Level::Mean | Level::PerPrompt, Some(agreement)) => match options.map.apply(agreement)? {
-                Some(consistency) => consistency,
-                None => {
-                    skip(format!("the two rankings agree by {agreement}, too little for map {}", options.map));
-                    continue;
-                }
-            },
         };
-        consistencies.push(consistency);
-        let Some(chosen) = choose(options.min_margin).map_err(named)? else {
-            skip(format!("margin is {}, expected at least {}", widest.margin, options.min_margin));
-            continue;
-        };
-        margins.push(chosen.margin);
-        let best = candidates[chosen.chosen];
-        let worst = if anchors > 0 { anchored[chosen.rejected] } else { candidates[chosen.rejected] };
+        agreements.extend(agreement);
+        margins.push(choice.margin);
         let train_reference = match options.train_reference {
             TrainReference::Round => row,
             TrainReference::Initial => &reference[i],
@@ -192,19 +184,24 @@ pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result
         pairs.push(Pair {
             id: row.id.clone(),
             prompt: row.prompt.clone(),
-            chosen: row.completions[best].clone(),
-            rejected: row.completions[worst].clone(),
+            chosen: row.completions[choice.chosen].clone(),
+            rejected: row.completions[choice.rejected].clone(),
             consistency,
-            ref_chosen_logps: train_reference.logps[best],
-            ref_rejected_logps: train_reference.logps[worst],
+            ref_chosen_logps: train_reference.logps[choice.chosen],
+            ref_rejected_logps: train_reference.logps[choice.rejected],
         });
     }
-    let mean_consistency = if consistencies.is_empty() { None } else { Some(mean(&consistencies)?) };
-    if let (Level::Mean, Some(mean)) = (options.level, mean_consistency) {
-        pairs.iter_mut().for_each(|pair| pair.consistency = mean);
+    let mut mean_consistency = None;
+    if is_measured && !pairs.is_empty() {
+        let mean = mean(&pairs.iter().map(|pair| pair.consistency).collect::<Vec<_>>())?;
+        mean_consistency = Some(mean);
+        if options.level == Level::Mean {
+            pairs.iter_mut().for_each(|pair| pair.consistency = mean);
+        }
     }
     let own_tokens =
         |row: &Scores| row.tokens[..row.tokens.len() - anchors].iter().map(|&n| n as f64).collect::<Vec<_>>();
+    let first_round = first_round(previous, previous_rewards.is_some(), options);
     let report = PairReport {
         prompts: current.len(),
         pairs: pairs.len(),
@@ -212,32 +209,131 @@ pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result
         mean_consistency,
         mean_reward_margin: average(&margins),
         mean_tokens: average(&current.iter().flat_map(own_tokens).collect::<Vec<_>>()),
-        rankings: sums.mean(),
+        rankings: implied_previous.is_some().then(|| sums.mean()),
         skipped,
-        notes,
+        notes: first_round.into_iter().chain(pushed_the_other_way(&pairs, options.level)).collect(),
     };
     Ok(Pairing { pairs, rankings, report })
+}
+
+/// How far two rankings agree on the completions that have a reward in both.
+fn agree(now: &[Option<f64>], before: &[Option<f64>], options: &PairOptions) -> Result<Option<f64>, cream_core::Error> {
+    let both = now.iter().zip(before).filter_map(|(&now, &before)| Some((now?, before?)));
+    let (now, before): (Vec<f64>, Vec<f64>) = both.unzip();
+    agreement(options.consistency, &now, &before)
+}
+
+/// The best and the worst of a prompt's completions, by their places, or why there is no pair. The first `own` are the
+/// current model's; the rejected one is of the rest, if there are any.
+fn choose(
+    rewards: &[Option<f64>],
+    own: usize,
+    options: &PairOptions,
+) -> Result<Result<cream_core::Pair, String>, cream_core::Error> {
+    let ranked: Vec<usize> = (0..rewards.len()).filter(|&place| rewards[place].is_some()).collect();
+    let (candidates, anchors) = ranked.split_at(ranked.partition_point(|&place| place < own));
+    let of = |places: &[usize]| places.iter().filter_map(|&place| rewards[place]).collect::<Vec<f64>>();
+    let anchored = own < rewards.len();
+    let too_few = if anchored { candidates.is_empty() || anchors.is_empty() } else { candidates.len() < 2 };
+    if too_few && !options.reward.is_implicit() {
+        return Ok(Err(format!("{} of {} completions have a reward", ranked.len(), rewards.len())));
+    }
+    let (pair, rejected, equal) = if anchored {
+        let pair = choose_anchored_pair(&of(candidates), &of(anchors), 0.0)?;
+        (pair, anchors, "no completion is better than the worst of the initial model's".to_owned())
+    } else {
+        (choose_pair(&of(candidates), 0.0)?, candidates, format!("all {} rewards are equal", candidates.len()))
+    };
+    Ok(match pair {
+        None => Err(equal),
+        Some(pair) if pair.margin < options.min_margin => {
+            Err(format!("margin is {}, expected at least {}", pair.margin, options.min_margin))
+        }
+        Some(pair) => Ok(cream_core::Pair {
+            chosen: candidates[pair.chosen],
+            rejected: rejected[pair.rejected],
+            margin: pair.margin,
+        }),
+    })
+}
+
+/// C of a prompt's pair, or why there is no pair.
+fn weigh(agreement: Option<f64>, is_measured: bool, options: &PairOptions) -> Result<Result<f64, String>> {
+    Ok(match (options.level, agreement) {
+        (Level::Fixed(consistency), _) => Ok(consistency),
+        _ if !is_measured => Ok(1.0),
+        (_, None) => Err("one of the two rankings is constant, so that they have no agreement".into()),
+        (_, Some(agreement)) => match options.map.apply(agreement)? {
+            Some(consistency) => Ok(consistency),
+            None => Err(format!("the two rankings agree by {agreement}, too little for map {}", options.map)),
+        },
+    })
+}
+
+/// What is said of a round whose previous model is the reference, or that has none.
+fn first_round(previous: Previous<'_>, has_second: bool, options: &PairOptions) -> Option<String> {
+    let implicit = options.reward.is_implicit();
+    match previous {
+        Previous::Model(_) => None,
+        Previous::Reference => {
+            implicit.then(|| "the previous model is the reference: its reward is the mean log-prob per token".into())
+        }
+        Previous::NoneYet => {
+            let ranks = "the current model is the reference, and its mean log-prob per token ranks the completions (the \
+                         rewards judge and external rank by something else)";
+            let weighs = if has_second {
+                "the consistency is that with the previous rewards given"
+            } else {
+                "no consistency is measured, and the round is plain DPO (supervised data before it would make a former self)"
+            };
+            let says = [(implicit, ranks), (options.level.is_measured(), weighs)];
+            let says: Vec<&str> = says.into_iter().filter_map(|(holds, words)| holds.then_some(words)).collect();
+            (!says.is_empty()).then(|| format!("there is no former self yet: {}", says.join("; ")))
+        }
+    }
+}
+
+/// What is said where a C below 1/2 makes a pair's rejected completion the one that is learnt.
+fn pushed_the_other_way(pairs: &[Pair], level: Level) -> Option<String> {
+    let pushed = pairs.iter().filter(|pair| pair.consistency < 0.5).count();
+    let mean = average(&pairs.iter().map(|pair| pair.consistency).collect::<Vec<_>>())?;
+    let other_way = "pushed the other way, the rejected completion over the chosen";
+    match level {
+        _ if pushed == 0 => None,
+        Level::PerPrompt => {
+            let on_average = if mean < 0.5 { ", as the pairs are on average" } else { "" };
+            let count = pairs.len();
+            Some(format!(
+                "{pushed} of {count} pairs have a consistency below 1/2 (mean {mean:.3}) and are {other_way}{on_average}"
+            ))
+        }
+        _ => Some(format!("the mean consistency is {mean:.3}, below 1/2: all pairs are {other_way}")),
+    }
 }
 
 /// Rewards of all rows under one model: given, or implied.
 fn rewards(
     given: Option<&[Rewards]>,
-    implied: &Implied,
-    scores: &[Scores],
+    implied: &Implied<'_>,
     options: &PairOptions,
     name: &str,
 ) -> Result<Vec<Vec<Option<f64>>>> {
     match (given, options.reward.is_implicit()) {
-        (None, true) => {
-            let rows = implied.by_length(options.reward, scores)?;
-            Ok(rows.into_iter().map(|row| row.into_iter().map(Some).collect()).collect())
-        }
-        (Some(given), false) => {
-            rewards::check(given, scores, name)?;
-            Ok(given.iter().map(|row| row.rewards.clone()).collect())
-        }
+        (None, true) => implied.by_length(options.reward),
+        (Some(given), false) => rewards::given(given, implied.scores, name),
         (None, false) => Err(Error::file(name, format_args!("none, expected some with reward {}", options.reward))),
         (Some(_), true) => Err(Error::file(name, format_args!("given, expected none with reward {}", options.reward))),
+    }
+}
+
+/// The current model is the reference: its log-probs are.
+fn same_logps(current: &[Scores], reference: &[Scores]) -> Result<()> {
+    match current.iter().zip(reference).find(|(current, reference)| current.logps != reference.logps) {
+        None => Ok(()),
+        Some((row, _)) => {
+            let problem = format!("id {:?} has other log-probs than in the current scores, of the same model", row.id);
+            Err(Error::file("reference scores", problem))
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::run::{CONFIG, INPUTS};
 use crate::store::{Store, join};
 use crate::timings::Timings;
 
-/// Prompts of a round that are shown with their texts: half of them the least consistent, half the most.
+/// Prompts of a round that are shown with their texts: half of them the least consistent, half the most, or the first and
+/// the last where there is no consistency.
 const MOST_PROMPTS: usize = 60;
 /// Characters of a text that are shown.
 const LONGEST_TEXT: usize = 1500;
@@ -60,11 +61,11 @@ pub struct StepReport {
 pub struct RoundReport {
     /// Prompts in all.
     pub prompts: usize,
-    /// Mean tokens of a completion.
+    /// Mean tokens of the current model's completions.
     pub mean_tokens: f64,
-    /// How many prompts have which agreement, in equal parts of `[-1, 1]` with a middle at either end.
+    /// How many prompts have which agreement, in equal parts of `[-1, 1]` with a middle at either end; of those that have one.
     pub histogram: Vec<usize>,
-    /// Some prompts, least consistent first.
+    /// Some of the prompts with an agreement, least consistent first; where none has one, some of all.
     pub shown: Vec<PromptReport>,
 }
 
@@ -127,20 +128,21 @@ impl StepReport {
             seed: config.seed_of(t),
             summary: json(store, &name("summary.json"))?,
             metrics: metrics.map_err(|e| Error::file(&name("metrics.jsonl"), e))?,
-            round: RoundReport::read(store, t)?,
+            round: RoundReport::read(store, t, config.sample.completions)?,
         })
     }
 }
 
 impl RoundReport {
-    fn read(store: &dyn Store, t: usize) -> Result<Option<Self>> {
+    /// `own`: how many of each row's completions, the first ones, are the current model's.
+    fn read(store: &dyn Store, t: usize, own: usize) -> Result<Option<Self>> {
         let rankings: Vec<Ranking> = rows(store, &join(&folder(t), RANKINGS))?;
         let scores: Vec<Scores> = rows(store, &join(&folder(t), "scores-current.jsonl"))?;
         if rankings.is_empty() {
             return Ok(None);
         }
         let agreements = rankings.iter().filter_map(|ranking| ranking.agreement);
-        let tokens: Vec<usize> = scores.iter().flat_map(|row| row.tokens.iter().copied()).collect();
+        let tokens: Vec<usize> = scores.iter().flat_map(|row| row.tokens.iter().take(own).copied()).collect();
         Ok(Some(RoundReport {
             prompts: rankings.len(),
             mean_tokens: tokens.iter().sum::<usize>() as f64 / tokens.len().max(1) as f64,
@@ -150,10 +152,12 @@ impl RoundReport {
     }
 }
 
-/// The least and the most consistent prompts, with their texts.
+/// The least and the most consistent prompts, with their texts; where no prompt has an agreement, all are taken as they come.
 fn shown(store: &dyn Store, t: usize, mut rankings: Vec<Ranking>) -> Result<Vec<PromptReport>> {
-    rankings.retain(|ranking| ranking.agreement.is_some());
-    rankings.sort_by(|a, b| a.agreement.partial_cmp(&b.agreement).expect("read as a number"));
+    if rankings.iter().any(|ranking| ranking.agreement.is_some()) {
+        rankings.retain(|ranking| ranking.agreement.is_some());
+        rankings.sort_by(|a, b| a.agreement.partial_cmp(&b.agreement).expect("read as a number"));
+    }
     if rankings.len() > MOST_PROMPTS {
         rankings.drain(MOST_PROMPTS / 2..rankings.len() - MOST_PROMPTS / 2);
     }

@@ -4,8 +4,8 @@ use super::{Comparison, MethodResult, ModelResult};
 
 impl Comparison {
     /// A line for each model of each method; one that all have is told once, by `all`. Accuracies with their standard
-    /// error; `tau`, `rho` and `top` are how far a model ranks as the one before it; `margin` and `drift` are what training
-    /// made of its pairs.
+    /// error; `tau`, `rho` and `top` are how far a model ranks as the one before it, over the prompts that both rank; `margin`
+    /// and `drift` are what training made of its pairs.
     pub fn table(&self) -> Vec<String> {
         let Some(first) = self.methods.first().and_then(|method| method.models.first()) else { return Vec::new() };
         let mut rows = vec![["method", "model"].map(str::to_owned).to_vec()];

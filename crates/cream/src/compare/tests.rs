@@ -119,6 +119,14 @@ fn all_methods_from_one_m1() {
     let starts: Vec<_> = table[1..].iter().map(start).collect();
     assert_eq!(starts, ["all M0", "all M1", "cream M2", "cream M3", "srlm M2", "srlm M3", "oracle M2", "oracle M3"]);
 
+    // What another version measured is measured again.
+    let summary = "cream/iteration-1/summary.json";
+    let mut old: serde_json::Value = serde_json::from_slice(&store.files[summary]).unwrap();
+    old["pairs"]["rankings"]["tau"] = (-0.875).into();
+    let kept = store.files.insert(summary.into(), old.to_string().into_bytes()).unwrap();
+    assert_eq!(call(&config(), &METHODS, true, &mut store, &mut Log::new(0)).unwrap(), comparison);
+    store.files.insert(summary.into(), kept);
+
     // Again: nothing to do.
     let before = store.clone();
     let mut log = Log::new(0);
@@ -148,6 +156,13 @@ fn without_supervised_data_m1_is_m0() {
     let models = &comparison.methods[0].models;
     assert_eq!(models[0].tasks, models[1].tasks);
     assert!(models[1].drift.is_none() && models[2].drift.is_some());
+    // It is not set against itself.
+    assert!(models[1].rankings.is_none() && models[1].mean_tokens.is_some() && models[2].rankings.is_some());
+    let table = comparison.table();
+    let m1: Vec<&str> = table[2].split_whitespace().collect();
+    let heads: Vec<&str> = table[0].split("  ").map(str::trim).filter(|head| !head.is_empty()).collect();
+    let tau = heads.len() - heads.iter().position(|&head| head == "tau").unwrap();
+    assert_eq!((m1[..2].to_vec(), &m1[m1.len() - tau..][..3]), (vec!["all", "M1"], &["-"; 3][..]), "{table:?}");
     assert!(!store.exists("sft-only/config.toml"));
 }
 

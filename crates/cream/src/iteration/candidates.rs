@@ -7,7 +7,7 @@ use super::{Iteration, folder};
 use crate::error::{Error, Result};
 use crate::jsonl::{Row, read_jsonl, to_jsonl};
 use crate::judge::{judge_prompts, judge_rewards};
-use crate::pair::{PairInputs, Pairing, RejectedFrom, Reward, check_rewards, pair};
+use crate::pair::{PairInputs, Pairing, Previous, RejectedFrom, Reward, check_rewards, pair};
 use crate::policy::{Encoder, Policy};
 use crate::rows::{Completions, Prompt, Rewards, Scores};
 use crate::sample::{SampleOptions, sample};
@@ -36,10 +36,15 @@ impl<B: Backend> Iteration<'_, '_, B> {
             scored.push((model, scores));
         }
         let current = &scored[0].1;
+        let previous = match [t, t - 1].map(|model| self.models.number(model)) {
+            [0, _] => Previous::NoneYet,
+            [_, 0] => Previous::Reference,
+            _ => Previous::Model(&scored[1].1),
+        };
         let (rewards, previous_rewards) = self.rewards(t, &completions, current).await?;
         let inputs = PairInputs {
             current,
-            previous: &scored[1].1,
+            previous,
             reference: &scored[2].1,
             rewards: rewards.as_deref(),
             previous_rewards: previous_rewards.as_deref(),
@@ -124,15 +129,9 @@ impl<B: Backend> Iteration<'_, '_, B> {
         let options = &self.models.inputs.config.pair;
         match options.reward {
             Reward::Judge => {
-                let measured = options.level.is_measured();
+                let two = options.level.is_measured() && self.models.number(t) != self.models.number(t - 1);
                 let current = self.judged(t, t, rows, "current").await?;
-                let previous = if !measured {
-                    None
-                } else if self.models.number(t) == self.models.number(t - 1) {
-                    Some(current.clone())
-                } else {
-                    Some(self.judged(t, t - 1, rows, "previous").await?)
-                };
+                let previous = if two { Some(self.judged(t, t - 1, rows, "previous").await?) } else { None };
                 Ok((Some(current), previous))
             }
             Reward::External => {

@@ -12,10 +12,11 @@ use crate::error::{Error, Result};
 /// Where the consistency C of a pair comes from. As text: `mean`, `per-prompt`, `fixed:C`, `off`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Level {
-    /// All pairs have the mean over the prompts: the paper's main setting.
+    /// All pairs have the mean over them: the paper's main setting.
     #[default]
     Mean,
-    /// Each pair has its prompt's.
+    /// Each pair has its prompt's, and keeps its weight relative to the others under an optimiser that divides out what all
+    /// share, as AdamW does.
     PerPrompt,
     /// All pairs have this one, whatever the rankings: DPO with smoothed labels.
     Fixed(f64),
@@ -65,7 +66,9 @@ pub enum Reward {
     Implicit,
     /// The same per token.
     LengthNormalised,
-    /// The same less alpha for every token.
+    /// The same less alpha for every token. Alpha is in units of the implicit reward, beta * nats. Where the mean log-prob
+    /// per token takes the place of the implicit reward, in a first round, that ranks as it is: a price for every token,
+    /// shared out among the tokens, is the same for all.
     LengthPenalised(f64),
     /// Points that the model itself gives, see [`judge_prompts`](crate::judge_prompts).
     Judge,

@@ -3,23 +3,25 @@
 use cream_core::consistency::Kind;
 use serde::{Deserialize, Serialize};
 
-/// `None` where it is not defined, for fewer than two completions among others.
+/// Of two rewardings of the same completions. `None` where one of them is constant, as it is of fewer than two completions:
+/// it ranks nothing, and to count it as tau-a does, as 0, or by position would be to measure the number of such prompts.
 pub(super) fn agreement(kind: Kind, now: &[f64], before: &[f64]) -> Result<Option<f64>, cream_core::Error> {
-    if now.len() < 2 {
+    let is_constant = |rewards: &[f64]| rewards.windows(2).all(|pair| pair[0] == pair[1]);
+    if is_constant(now) || is_constant(before) {
         return Ok(None);
     }
     kind.agreement(now, before, &mut vec![0; kind.scratch_len(now.len())])
 }
 
 /// How far the rankings by two successive models' implicit rewards agree, whatever reward and measure the pairs are made
-/// with: means over the prompts for which each is defined.
+/// with: means over the prompts where neither ranking is constant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rankings {
     /// Kendall's tau-a.
     pub tau: Option<f64>,
     /// Spearman's rho.
     pub spearman: Option<f64>,
-    /// Share of the prompts with the same best and the same worst completion.
+    /// Share of them with the same best and the same worst completion.
     pub top_order: Option<f64>,
 }
 

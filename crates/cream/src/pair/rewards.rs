@@ -7,41 +7,55 @@ use crate::error::{Error, Result};
 use crate::rows::{Rewards, Scores};
 
 /// Rewards that one model implies, `[rows][completions]`.
-pub(super) struct Implied {
+pub(super) struct Implied<'a> {
+    pub(super) scores: &'a [Scores],
     pub(super) rewards: Vec<Vec<f64>>,
-    /// The log-probs are the reference's own, so that the log-ratio is 0 for all and the mean log-prob per token stands
-    /// in for it.
-    pub(super) is_mean_logps: bool,
+    /// They are mean log-probs per token, in nats.
+    is_mean_logps: bool,
 }
 
-impl Implied {
-    pub(super) fn of(scores: &[Scores], reference: &[Scores], beta: f64) -> Result<Self> {
-        let is_mean_logps = scores.iter().zip(reference).all(|(own, reference)| own.logps == reference.logps);
-        let reward = |own: &Scores, reference: &Scores| -> Result<Vec<f64>, cream_core::Error> {
-            if is_mean_logps {
-                return own.logps.iter().zip(&own.tokens).map(|(&logps, &tokens)| mean_logps(logps, tokens)).collect();
-            }
-            own.logps.iter().zip(&reference.logps).map(|(&own, &base)| implicit_reward(beta, own, base)).collect()
+impl<'a> Implied<'a> {
+    /// beta * (log-prob - log-prob under the reference).
+    pub(super) fn log_ratios(scores: &'a [Scores], reference: &[Scores], beta: f64) -> Result<Self> {
+        let row = |(own, base): (&Scores, &Scores)| {
+            let logps = own.logps.iter().zip(&base.logps);
+            let rewards = logps.map(|(&own, &base)| implicit_reward(beta, own, base));
+            rewards.collect::<Result<_, _>>().map_err(|e| Error::prompt(&own.id, e))
         };
-        let rows = scores.iter().zip(reference);
-        let rewards = rows.map(|(own, base)| reward(own, base).map_err(|e| Error::prompt(&own.id, e)));
-        Ok(Implied { rewards: rewards.collect::<Result<_>>()?, is_mean_logps })
+        let rewards = scores.iter().zip(reference).map(row).collect::<Result<_>>()?;
+        Ok(Implied { scores, rewards, is_mean_logps: false })
     }
 
-    /// By the length of the completions, as `reward` says.
-    pub(super) fn by_length(&self, reward: Reward, scores: &[Scores]) -> Result<Vec<Vec<f64>>> {
+    /// Mean log-probs per token: of the reference, whose log-ratio is 0 for all.
+    pub(super) fn mean_logps(scores: &'a [Scores]) -> Result<Self> {
+        let row = |row: &Scores| {
+            let rewards = row.logps.iter().zip(&row.tokens).map(|(&logps, &tokens)| mean_logps(logps, tokens));
+            rewards.collect::<Result<_, _>>().map_err(|e| Error::prompt(&row.id, e))
+        };
+        let rewards = scores.iter().map(row).collect::<Result<_>>()?;
+        Ok(Implied { scores, rewards, is_mean_logps: true })
+    }
+
+    /// By the length of the completions, as `reward` says. Mean log-probs stay as they are: they are per token already, and
+    /// a price for every token, shared out among the tokens, is the same for all completions.
+    pub(super) fn by_length(&self, reward: Reward) -> Result<Vec<Vec<Option<f64>>>> {
         let shaped = |value: f64, tokens: usize| match reward {
-            // The mean log-prob is per token already.
             Reward::LengthNormalised if !self.is_mean_logps => length_normalised_reward(value, tokens),
-            Reward::LengthPenalised(alpha) => length_penalised_reward(value, alpha, tokens),
+            Reward::LengthPenalised(alpha) if !self.is_mean_logps => length_penalised_reward(value, alpha, tokens),
             _ => Ok(value),
         };
         let row = |(rewards, scores): (&Vec<f64>, &Scores)| {
-            let values = rewards.iter().zip(&scores.tokens).map(|(&value, &tokens)| shaped(value, tokens));
+            let values = rewards.iter().zip(&scores.tokens).map(|(&value, &tokens)| shaped(value, tokens).map(Some));
             values.collect::<Result<_, _>>().map_err(|e| Error::prompt(&scores.id, e))
         };
-        self.rewards.iter().zip(scores).map(row).collect()
+        self.rewards.iter().zip(self.scores).map(row).collect()
     }
+}
+
+/// Given rewards of the scored completions.
+pub(super) fn given(given: &[Rewards], scores: &[Scores], name: &str) -> Result<Vec<Vec<Option<f64>>>> {
+    check(given, scores, name)?;
+    Ok(given.iter().map(|row| row.rewards.clone()).collect())
 }
 
 /// Given rewards belong to the scored completions, row by row.

@@ -15,7 +15,7 @@ fn scores(logps: &[&[f64]]) -> Vec<Scores> {
     logps.iter().enumerate().map(row).collect()
 }
 
-/// Of scores alone.
+/// Of scores alone, of three models.
 fn pair(
     current: &[Scores],
     previous: &[Scores],
@@ -23,10 +23,10 @@ fn pair(
     beta: f64,
     options: &PairOptions,
 ) -> Result<Pairing> {
-    super::pair(&inputs(current, previous, reference), beta, options)
+    super::pair(&inputs(current, Previous::Model(previous), reference), beta, options)
 }
 
-fn inputs<'a>(current: &'a [Scores], previous: &'a [Scores], reference: &'a [Scores]) -> PairInputs<'a> {
+fn inputs<'a>(current: &'a [Scores], previous: Previous<'a>, reference: &'a [Scores]) -> PairInputs<'a> {
     PairInputs { current, previous, reference, rewards: None, previous_rewards: None, anchors: 0 }
 }
 
@@ -70,10 +70,10 @@ fn by_hand() {
     assert_eq!(rankings, [ranking("p0", [0.5, 1.0, 1.5], 1.0), ranking("p1", [1.5, 0.5, 1.0], -1.0 / 3.0)]);
     assert_eq!(report.mean_reward_margin, Some(1.0));
     assert_eq!(report.mean_tau, Some((1.0 - 1.0 / 3.0) / 2.0));
-    assert!(report.notes.is_empty() && report.skipped.is_empty());
+    assert!(report.notes.len() == 1 && report.skipped.is_empty());
 
     let mean = pair(&current, &previous, &reference, 0.5, &options(Level::Mean)).unwrap();
-    assert_eq!(mean.report, report);
+    assert_eq!(mean.report, PairReport { notes: Vec::new(), ..report.clone() });
     assert!(mean.pairs.iter().all(|pair| Some(pair.consistency) == report.mean_consistency));
 }
 
@@ -82,7 +82,8 @@ fn round_1_takes_the_mean_logp_of_the_reference() {
     // Per token -4, -1, -2: the previous model prefers c1, then c2; by the sum it would prefer c1, then c0.
     let reference = scores(&[&[-4.0, -2.0, -6.0]]);
     let current = scores(&[&[-6.0, -1.0, -7.0]]);
-    let Pairing { pairs, report, .. } = pair(&current, &reference, &reference, 0.1, &PairOptions::default()).unwrap();
+    let inputs = inputs(&current, Previous::Reference, &reference);
+    let Pairing { pairs, report, .. } = super::pair(&inputs, 0.1, &PairOptions::default()).unwrap();
     // Rewards -0.2, 0.1, -0.1: the same order.
     assert_eq!(pairs[0].consistency, 1.0);
     assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str()), ("c1", "c0"));
@@ -90,12 +91,67 @@ fn round_1_takes_the_mean_logp_of_the_reference() {
 }
 
 #[test]
-fn without_supervised_training_round_1_is_dpo_on_the_mean_logp() {
+fn without_a_former_self_nothing_is_measured() {
     let reference = scores(&[&[-4.0, -2.0, -6.0]]);
-    let Pairing { pairs, report, .. } = pair(&reference, &reference, &reference, 0.1, &PairOptions::default()).unwrap();
-    assert_eq!(pairs[0].consistency, 1.0);
-    assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str()), ("c1", "c0"));
-    assert_eq!((report.mean_tau, report.notes.len()), (Some(1.0), 2));
+    let ranks =
+        "; no consistency is measured, and the round is plain DPO (supervised data before it would make a former self)";
+    for (level, map, expected, measures) in [
+        (Level::Mean, Map::Linear, 1.0, true),
+        (Level::PerPrompt, Map::Linear, 1.0, true),
+        (Level::PerPrompt, Map::Threshold(0.9), 1.0, true),
+        (Level::Off, Map::Linear, 1.0, false),
+        (Level::Fixed(0.7), Map::Linear, 0.7, false),
+    ] {
+        let options = PairOptions { level, map, ..PairOptions::default() };
+        let none_yet = inputs(&reference, Previous::NoneYet, &reference);
+        let Pairing { pairs, rankings, report } = super::pair(&none_yet, 0.1, &options).unwrap();
+        // By the mean log-probs per token, -4, -1 and -2.
+        assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str()), ("c1", "c0"));
+        assert_eq!((pairs[0].consistency, report.mean_reward_margin), (expected, Some(3.0)), "{level}");
+        assert_eq!((report.mean_tau, report.mean_consistency, report.rankings), (None, None, None), "{level}");
+        assert_eq!((rankings[0].agreement, &rankings[0].previous_rewards), (None, &vec![None; 3]));
+        let [note] = &report.notes[..] else { panic!("{level}: {:?}", report.notes) };
+        assert!(note.starts_with("there is no former self yet: the current model is the reference, and its mean"));
+        assert_eq!(note.ends_with(ranks), measures, "{note}");
+    }
+    // Points rank by themselves; what is missing is a second opinion, and only where it is asked for.
+    let points = given(&[&[Some(1.0), Some(4.0), Some(2.0)]]);
+    let judged = PairInputs { rewards: Some(&points), ..inputs(&reference, Previous::NoneYet, &reference) };
+    for (level, notes) in [(Level::PerPrompt, 1), (Level::Off, 0)] {
+        let options = PairOptions { reward: Reward::Judge, level, ..PairOptions::default() };
+        let Pairing { pairs, report, .. } = super::pair(&judged, 0.1, &options).unwrap();
+        assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].consistency), ("c1", 1.0));
+        assert_eq!((report.mean_tau, report.mean_consistency, report.notes.len()), (None, None, notes));
+    }
+    // A second ranking from elsewhere is one.
+    let second = given(&[&[Some(1.0), Some(2.0), Some(3.0)]]);
+    let both = PairInputs { previous_rewards: Some(&second), ..inputs(&reference, Previous::NoneYet, &reference) };
+    let Pairing { pairs, report, .. } = super::pair(&both, 0.1, &PairOptions::default()).unwrap();
+    assert_eq!((pairs[0].consistency, report.mean_tau, report.rankings), (2.0 / 3.0, Some(1.0 / 3.0), None));
+    assert!(report.notes[0].ends_with("; the consistency is that with the previous rewards given"));
+    // Other numbers are those of another model.
+    let other = scores(&[&[-4.0, -2.5, -6.0]]);
+    let wrong = super::pair(&inputs(&other, Previous::NoneYet, &reference), 0.1, &PairOptions::default());
+    let expected = "reference scores: id \"p0\" has other log-probs than in the current scores, of the same model";
+    assert_eq!(wrong.unwrap_err().to_string(), expected);
+}
+
+/// A model that training has not moved is still another model than the reference.
+#[test]
+fn equal_numbers_are_not_the_same_model() {
+    let reference = scores(&[&[-4.0, -2.0, -6.0]]);
+    let moved = scores(&[&[-3.0, -2.0, -7.0]]);
+    for (current, previous, expected) in [
+        (&reference, Previous::Reference, "all 3 rewards are equal"),
+        (&reference, Previous::Model(&moved), "all 3 rewards are equal"),
+        (&moved, Previous::Model(&reference), "one of the two rankings is constant, so that they have no agreement"),
+    ] {
+        let Pairing { pairs, report, .. } =
+            super::pair(&inputs(current, previous, &reference), 0.1, &PairOptions::default()).unwrap();
+        assert_eq!((pairs.len(), report.skipped[0].reason.as_str()), (0, expected));
+        let none = Rankings { tau: None, spearman: None, top_order: None };
+        assert_eq!((report.mean_tau, report.mean_consistency, report.rankings), (None, None, Some(none)));
+    }
 }
 
 #[test]
@@ -112,21 +168,120 @@ fn prompts_without_a_pair_are_told_and_have_no_part_in_the_mean() {
     assert_eq!(skipped, [("p0", "all 2 rewards are equal"), ("p2", "margin is 0.5, expected at least 0.75")]);
     assert_eq!((report.prompts, report.pairs, report.mean_consistency), (3, 1, Some(1.0)));
 
-    let none = pair(&reference, &current, &current, 1.0, &options).unwrap();
-    assert_eq!((none.pairs.len(), none.report.skipped.len()), (1, 2));
     let equal = &scores(&[&[-9.0, -18.0]])[..];
-    let none = pair(equal, equal, equal, 1.0, &options).unwrap();
+    let none = super::pair(&inputs(equal, Previous::NoneYet, equal), 1.0, &options).unwrap();
     assert_eq!((none.pairs.len(), none.report.mean_tau), (0, None));
 }
 
 #[test]
-fn an_undefined_agreement_gives_no_pair() {
-    let reference = scores(&[&[-9.0, -9.0], &[-8.0, -7.0]]);
-    let current = scores(&[&[-8.0, -7.0], &[-8.0, -6.0]]);
-    let previous = scores(&[&[-8.0, -8.0], &[-8.0, -6.0]]);
-    let options = PairOptions { consistency: Kind::KendallB, ..PairOptions::default() };
-    let Pairing { pairs, report, .. } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
-    assert_eq!((pairs.len(), report.skipped[0].id.as_str(), report.mean_tau), (1, "p0", Some(1.0)));
+fn means_are_over_the_pairs_trained_on() {
+    let reference = scores(&[&[-9.0, -9.0], &[-9.0, -9.0], &[-9.0, -9.0]]);
+    // Margins 1, 0.5 and 2; tau -1, 1 and 1.
+    let current = scores(&[&[-8.0, -7.0], &[-8.0, -8.5], &[-8.0, -6.0]]);
+    let previous = scores(&[&[-7.0, -8.0], &[-7.0, -8.0], &[-7.0, -6.0]]);
+    for (min_margin, map, tau) in [
+        (0.0, Map::Linear, 1.0 / 3.0),
+        (0.75, Map::Linear, 0.0),
+        (1.5, Map::Linear, 1.0),
+        (0.75, Map::Threshold(0.5), 1.0),
+    ] {
+        for level in [Level::Mean, Level::PerPrompt, Level::Off, Level::Fixed(0.7)] {
+            let map = if level.is_measured() { map } else { Map::Linear };
+            let options = PairOptions { min_margin, level, map, ..PairOptions::default() };
+            let Pairing { pairs, rankings, report } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
+            if level.is_measured() {
+                assert_eq!((report.mean_tau, report.mean_consistency), (Some(tau), Some((tau + 1.0) / 2.0)), "{level}");
+                let mean = pairs.iter().map(|pair| pair.consistency).sum::<f64>() / pairs.len() as f64;
+                assert_eq!(Some(mean), report.mean_consistency, "{level}, margin {min_margin}");
+            } else {
+                assert_eq!(report.mean_consistency, None, "{level}: it is set, not measured");
+            }
+            // Of every prompt that both models rank, with a pair or without.
+            let agreements: Vec<_> = rankings.iter().map(|ranking| ranking.agreement).collect();
+            assert_eq!(agreements, [Some(-1.0), Some(1.0), Some(1.0)]);
+            assert_eq!(report.rankings.unwrap().tau, Some(1.0 / 3.0));
+        }
+    }
+}
+
+#[test]
+fn pairs_pushed_the_other_way_are_told() {
+    // tau 1, -1/3 and -1: C 1, 1/3 and 0.
+    let [current, previous, reference] = disputed();
+    let reversed = scores(&[&[-7.0, -8.0, -9.0], &[-19.0, -18.0, -17.0], &[-6.0, -7.0, -8.0]]);
+    let all = "below 1/2: all pairs are pushed the other way, the rejected completion over the chosen";
+    let some = "and are pushed the other way, the rejected completion over the chosen";
+    for (previous, level, expected) in [
+        (&previous, Level::Mean, Some(format!("the mean consistency is 0.444, {all}"))),
+        (
+            &previous,
+            Level::PerPrompt,
+            Some(format!("2 of 3 pairs have a consistency below 1/2 (mean 0.444) {some}, as the pairs are on average")),
+        ),
+        (&reversed, Level::Mean, Some(format!("the mean consistency is 0.111, {all}"))),
+        (&previous, Level::Fixed(0.25), Some(format!("the mean consistency is 0.250, {all}"))),
+        (&previous, Level::Fixed(0.5), None),
+        (&previous, Level::Off, None),
+        (&current, Level::Mean, None),
+        (&current, Level::PerPrompt, None),
+    ] {
+        let report = pair(&current, previous, &reference, 0.5, &options(level)).unwrap().report;
+        assert_eq!(report.notes, Vec::from_iter(expected), "{level}");
+    }
+    // A mean above 1/2 may hide pairs below it.
+    let one = scores(&[&[-9.0, -8.0, -7.0], &[-17.0, -19.0, -18.0], &[-6.0, -7.0, -8.0]]);
+    let report = pair(&current, &one, &reference, 0.5, &options(Level::PerPrompt)).unwrap().report;
+    assert_eq!(report.notes, [format!("1 of 3 pairs have a consistency below 1/2 (mean 0.667) {some}")]);
+    assert!(pair(&current, &one, &reference, 0.5, &options(Level::Mean)).unwrap().report.notes.is_empty());
+}
+
+const KINDS: [Kind; 7] = [
+    Kind::Kendall,
+    Kind::KendallB,
+    Kind::KendallOrdinal,
+    Kind::Spearman,
+    Kind::SpearmanOrdinal,
+    Kind::TopOrder,
+    Kind::TopOrderOrdinal,
+];
+
+#[test]
+fn a_constant_ranking_agrees_with_none_by_any_measure() {
+    // The previous model does not tell p0's completions apart, the current one p1's; both rank p2 alike.
+    let reference = scores(&[&[-9.0, -9.0], &[-9.0, -9.0], &[-8.0, -7.0]]);
+    let current = scores(&[&[-8.0, -7.0], &[-8.0, -8.0], &[-8.0, -6.0]]);
+    let previous = scores(&[&[-8.0, -8.0], &[-8.0, -7.0], &[-8.0, -6.0]]);
+    for consistency in KINDS {
+        for (level, paired) in
+            [(Level::Mean, vec!["p2"]), (Level::PerPrompt, vec!["p2"]), (Level::Off, vec!["p0", "p2"])]
+        {
+            let options = PairOptions { consistency, level, ..PairOptions::default() };
+            let Pairing { pairs, rankings, report } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
+            assert_eq!(
+                pairs.iter().map(|pair| pair.id.as_str()).collect::<Vec<_>>(),
+                paired,
+                "{consistency:?} {level}"
+            );
+            assert!(pairs.iter().all(|pair| pair.consistency == 1.0), "{consistency:?} {level}");
+            let agreements: Vec<_> = rankings.iter().map(|ranking| ranking.agreement).collect();
+            assert_eq!((agreements, report.mean_tau), (vec![None, None, Some(1.0)], Some(1.0)), "{consistency:?}");
+            let all = Rankings { tau: Some(1.0), spearman: Some(1.0), top_order: Some(1.0) };
+            assert_eq!(report.rankings, Some(all), "{consistency:?} {level}");
+        }
+        // Points: the previous model gave one number to all, or to one alone.
+        let now = given(&[&[Some(1.0), Some(2.0)], &[Some(1.0), Some(2.0)], &[Some(1.0), Some(2.0)]]);
+        let before = given(&[&[Some(3.0), Some(3.0)], &[None, Some(2.0)], &[Some(1.0), Some(2.0)]]);
+        let judged = PairInputs {
+            rewards: Some(&now),
+            previous_rewards: Some(&before),
+            ..inputs(&current, Previous::Model(&previous), &reference)
+        };
+        let options = PairOptions { consistency, reward: Reward::Judge, ..PairOptions::default() };
+        let report = super::pair(&judged, 1.0, &options).unwrap().report;
+        assert_eq!((report.pairs, report.mean_consistency), (1, Some(1.0)), "{consistency:?}");
+        let expected = "one of the two rankings is constant, so that they have no agreement";
+        assert!(report.skipped.iter().all(|skipped| skipped.reason == expected), "{:?}", report.skipped);
+    }
 }
 
 #[test]
@@ -165,41 +320,32 @@ fn disputed() -> [Vec<Scores>; 3] {
 fn level_and_map_make_the_consistency() {
     let [current, previous, reference] = disputed();
     let third = 1.0 / 3.0;
-    for (level, map, expected) in [
-        (Level::PerPrompt, Map::Linear, vec![1.0, third, 0.0]),
-        (Level::PerPrompt, Map::Clamped, vec![1.0, 0.5, 0.5]),
-        (Level::PerPrompt, Map::Threshold(0.25), vec![1.0, third]),
-        (Level::Mean, Map::Linear, vec![4.0 / 9.0; 3]),
-        (Level::Mean, Map::Clamped, vec![2.0 / 3.0; 3]),
-        (Level::Mean, Map::Threshold(0.5), vec![1.0]),
-        (Level::Fixed(0.7), Map::Linear, vec![0.7; 3]),
-        (Level::Off, Map::Linear, vec![1.0; 3]),
+    for (level, map, expected, tau) in [
+        (Level::PerPrompt, Map::Linear, vec![1.0, third, 0.0], -third / 3.0),
+        (Level::PerPrompt, Map::Clamped, vec![1.0, 0.5, 0.5], -third / 3.0),
+        (Level::PerPrompt, Map::Threshold(0.25), vec![1.0, third], third),
+        (Level::Mean, Map::Linear, vec![4.0 / 9.0; 3], -third / 3.0),
+        (Level::Mean, Map::Clamped, vec![2.0 / 3.0; 3], -third / 3.0),
+        (Level::Mean, Map::Threshold(0.5), vec![1.0], 1.0),
+        (Level::Fixed(0.7), Map::Linear, vec![0.7; 3], -third / 3.0),
+        (Level::Off, Map::Linear, vec![1.0; 3], -third / 3.0),
     ] {
         let options = PairOptions { level, map, ..PairOptions::default() };
         let Pairing { pairs, report, .. } = pair(&current, &previous, &reference, 0.5, &options).unwrap();
         let found: Vec<f64> = pairs.iter().map(|pair| pair.consistency).collect();
         assert_eq!(found.len(), expected.len(), "{level} {map}: {found:?}");
-        let close = |(found, expected): (&f64, &f64)| (found - expected).abs() <= 4.0 * f64::EPSILON;
-        assert!(found.iter().zip(&expected).all(close), "{level} {map}: {found:?}, expected {expected:?}");
-        // How far the rankings agree is told whatever is made of it.
-        assert!((report.mean_tau.unwrap() + third / 3.0).abs() <= 4.0 * f64::EPSILON);
-        assert!((report.rankings.tau.unwrap() + third / 3.0).abs() <= 4.0 * f64::EPSILON);
-        assert!((report.rankings.top_order.unwrap() - third).abs() <= f64::EPSILON);
+        let close = |found: f64, expected: f64| (found - expected).abs() <= 4.0 * f64::EPSILON;
+        let all_close = found.iter().zip(&expected).all(|(&found, &expected)| close(found, expected));
+        assert!(all_close, "{level} {map}: {found:?}, expected {expected:?}");
+        assert!(close(report.mean_tau.unwrap(), tau), "{level} {map}: {report:?}");
+        // How far the models' rankings agree is told whatever is made of it.
+        let rankings = report.rankings.unwrap();
+        assert!(close(rankings.tau.unwrap(), -third / 3.0) && close(rankings.top_order.unwrap(), third));
         assert_eq!(report.mean_tokens, Some(2.0));
     }
     let options = PairOptions { level: Level::PerPrompt, map: Map::Threshold(0.25), ..PairOptions::default() };
     let report = pair(&current, &previous, &reference, 0.5, &options).unwrap().report;
     assert_eq!(report.skipped[0].reason, "the two rankings agree by -1, too little for map threshold:0.25");
-}
-
-#[test]
-fn what_needs_no_agreement_is_paired_without_one() {
-    let reference = scores(&[&[-9.0, -9.0], &[-8.0, -7.0]]);
-    let current = scores(&[&[-8.0, -7.0], &[-8.0, -6.0]]);
-    let previous = scores(&[&[-8.0, -8.0], &[-8.0, -6.0]]);
-    let options = PairOptions { consistency: Kind::KendallB, ..options(Level::Off) };
-    let Pairing { pairs, report, .. } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
-    assert_eq!((pairs.len(), report.mean_tau, report.mean_consistency), (2, Some(1.0), Some(1.0)));
 }
 
 #[test]
@@ -209,7 +355,7 @@ fn length_changes_the_reward() {
     let current = scores(&[&[-7.0, -6.0, -5.7]]);
     let previous = scores(&[&[-8.0, -7.0, -6.0]]);
     let paired = |reward: Reward| {
-        let options = PairOptions { reward, ..PairOptions::default() };
+        let options = PairOptions { reward, ..options(Level::Off) };
         let pairing = pair(&current, &previous, &reference, 1.0, &options).unwrap();
         (pairing.pairs[0].chosen.clone(), pairing.pairs[0].rejected.clone(), pairing.report)
     };
@@ -217,11 +363,34 @@ fn length_changes_the_reward() {
     assert_eq!((chosen.text.as_str(), rejected.text.as_str()), ("c2", "c0"));
     let (chosen, rejected, report) = paired(Reward::LengthNormalised);
     assert_eq!((chosen.text.as_str(), rejected.text.as_str()), ("c0", "c2"));
-    // The previous model's 1, 1 and 1 per token are ties.
-    assert_eq!((report.mean_tau, report.rankings.tau), (Some(0.0), implicit.rankings.tau));
+    // The previous model's 1, 1 and 1 per token rank nothing.
+    assert_eq!((report.mean_tau, report.rankings), (None, implicit.rankings));
     let (chosen, rejected, _) = paired(Reward::LengthPenalised(0.5));
     // 1.5, 2 and 1.8.
     assert_eq!((chosen.text.as_str(), rejected.text.as_str()), ("c1", "c0"));
+}
+
+#[test]
+fn length_changes_nothing_where_the_mean_logp_ranks() {
+    // Of 1, 2 and 3 tokens: -4, -1 and -0.5 per token, which a price of 2 for each token would turn into -6, -5 and -6.5.
+    let reference = scores(&[&[-4.0, -2.0, -1.5]]);
+    let current = scores(&[&[-9.0, -8.0, -6.0]]);
+    for reward in [Reward::Implicit, Reward::LengthNormalised, Reward::LengthPenalised(2.0)] {
+        let options = PairOptions { reward, ..PairOptions::default() };
+        let ranking = |inputs: &PairInputs<'_>| super::pair(inputs, 1.0, &options).unwrap().rankings.remove(0);
+        let means = [-4.0, -1.0, -0.5].map(Some);
+        let first = ranking(&inputs(&current, Previous::Reference, &reference));
+        assert_eq!(first.previous_rewards, means, "{reward}");
+        // The current model's log-ratios -5, -6 and -4.5 have the price that the reward says, in the same units.
+        let own = match reward {
+            Reward::LengthNormalised => [-5.0, -3.0, -1.5],
+            Reward::LengthPenalised(_) => [-7.0, -10.0, -10.5],
+            _ => [-5.0, -6.0, -4.5],
+        };
+        assert_eq!(first.rewards, own.map(Some), "{reward}");
+        let alone = ranking(&inputs(&reference, Previous::NoneYet, &reference));
+        assert_eq!(alone.rewards, means, "{reward}");
+    }
 }
 
 #[test]
@@ -229,14 +398,14 @@ fn given_rewards_rank_and_those_without_one_do_not() {
     let [current, previous, reference] = disputed();
     let rewards = given(&[&[Some(1.0), None, Some(2.0)], &[None, Some(1.0), None], &[Some(5.0), Some(5.0), Some(5.0)]]);
     let options = PairOptions { reward: Reward::External, ..options(Level::Off) };
-    let with = PairInputs { rewards: Some(&rewards), ..inputs(&current, &previous, &reference) };
+    let with = PairInputs { rewards: Some(&rewards), ..inputs(&current, Previous::Model(&previous), &reference) };
     let Pairing { pairs, report, .. } = super::pair(&with, 0.5, &options).unwrap();
     assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str(), pairs.len()), ("c2", "c0", 1));
     let reasons: Vec<_> = report.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
     assert_eq!(reasons, ["1 of 3 completions have a reward", "all 3 rewards are equal"]);
     assert_eq!((report.mean_tau, report.mean_reward_margin), (None, Some(1.0)));
     // Of the implicit rewards.
-    assert!(report.rankings.tau.is_some());
+    assert!(report.rankings.unwrap().tau.is_some());
 
     let earlier = given(&[&[Some(3.0), None, Some(1.0)], &[Some(0.0); 3], &[Some(0.0); 3]]);
     let judged = PairOptions { reward: Reward::Judge, level: Level::PerPrompt, ..PairOptions::default() };
@@ -247,7 +416,7 @@ fn given_rewards_rank_and_those_without_one_do_not() {
         |inputs: &PairInputs<'_>, options: &PairOptions| super::pair(inputs, 0.5, options).unwrap_err().to_string();
     assert_eq!(message(&with, &judged), "previous rewards: none, expected some with reward judge");
     assert_eq!(message(&with, &PairOptions::default()), "rewards: given, expected none with reward implicit");
-    let none = inputs(&current, &previous, &reference);
+    let none = inputs(&current, Previous::Model(&previous), &reference);
     assert_eq!(message(&none, &options), "rewards: none, expected some with reward external");
     let few = PairInputs { rewards: Some(&rewards[..2]), ..with };
     assert_eq!(message(&few, &options), "rewards: 2 rows, expected 3 as in the current scores");
@@ -266,7 +435,7 @@ fn rejected_from_the_initial_model() {
     let current = scores(&[&[-8.0, -5.0, -7.0, -10.0], &[-9.0, -10.0, -8.0, -7.0]]);
     let previous = scores(&[&[-8.0, -5.0, -10.0, -7.0], &[-9.0, -10.0, -9.0, -9.0]]);
     let options = PairOptions { rejected_from: RejectedFrom::Initial, ..PairOptions::default() };
-    let anchored = PairInputs { anchors: 2, ..inputs(&current, &previous, &reference) };
+    let anchored = PairInputs { anchors: 2, ..inputs(&current, Previous::Model(&previous), &reference) };
     let Pairing { pairs, report, .. } = super::pair(&anchored, 1.0, &options).unwrap();
     assert_eq!((pairs[0].chosen.text.as_str(), pairs[0].rejected.text.as_str()), ("c1", "c3"));
     assert_eq!((pairs[0].ref_rejected_logps, report.mean_reward_margin), (-10.0, Some(5.0)));

@@ -82,6 +82,34 @@ fn a_round_by_hand() {
 }
 
 #[test]
+fn a_round_without_a_second_ranking_is_shown_as_it_comes() {
+    let mut store = round(&[None; 100]);
+    let report = Report::read(&store).unwrap();
+    let found = report.iterations[0].round.as_ref().unwrap();
+    assert_eq!((found.histogram.iter().sum::<usize>(), found.shown.len()), (0, MOST_PROMPTS));
+    let ids: Vec<&str> = found.shown.iter().map(|prompt| prompt.ranking.id.as_str()).collect();
+    assert_eq!((ids[0], ids[29], ids[30], ids[59]), ("p0", "p29", "p70", "p99"));
+    // The initial model's completions come after the current one's, and are not the current one's length.
+    let config = b"iterations = 1\n[sample]\ncompletions = 1\n[pair]\nrejected_from = \"initial\"\n";
+    store.write(CONFIG, config).unwrap();
+    let report = Report::read(&store).unwrap();
+    assert_eq!(report.iterations[0].round.as_ref().unwrap().mean_tokens, 3.0);
+}
+
+/// As a summary was written when consistency was measured of every model against itself.
+#[test]
+fn a_summary_of_before_is_read() {
+    let mut store = round(&[Some(1.0)]);
+    let summary = br#"{"iteration":1,"seed":4294967303,"pairs":{"prompts":1,"pairs":1,"mean_tau":1.0,"mean_consistency":1.0,
+        "mean_reward_margin":0.5,"mean_tokens":4.5,"rankings":{"tau":1.0,"spearman":1.0,"top_order":1.0},"skipped":[],"notes":[]},
+        "training":{"steps":1,"mean_loss":0.5,"first_loss":0.5,"last_loss":0.5,"first_margin":0.0,"last_margin":0.0}}"#;
+    store.write("iteration-1/summary.json", summary).unwrap();
+    let report = Report::read(&store).unwrap();
+    let pairs = report.iterations[0].summary.as_ref().unwrap().pairs.as_ref().unwrap();
+    assert_eq!((pairs.mean_tau, pairs.rankings.unwrap().spearman), (Some(1.0), Some(1.0)));
+}
+
+#[test]
 fn of_many_prompts_both_ends_are_shown_and_all_are_counted() {
     let agreements: Vec<_> = (0..=200).map(|i| Some(f64::from(i) / 100.0 - 1.0)).collect();
     let report = Report::read(&round(&agreements)).unwrap();

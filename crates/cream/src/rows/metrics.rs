@@ -43,7 +43,7 @@ pub struct PreferenceMetrics {
     /// The same of the rejected.
     #[serde(rename = "logps/rejected")]
     pub logps_rejected: f64,
-    /// C.
+    /// C as it weighs in the loss: 1 with `dpo` and `ipo`, which take the labels as they are.
     pub consistency: f64,
 }
 

@@ -12,10 +12,9 @@ pub struct Ranking {
     pub id: String,
     /// Of each completion under the current model; none for one that has no reward. `[N]`
     pub rewards: Vec<Option<f64>>,
-    /// The same under the previous model. `[N]`
+    /// The same under the previous model; none at all where there is no second ranking. `[N]`
     pub previous_rewards: Vec<Option<f64>>,
-    /// Agreement of the two rankings in `[-1, 1]`, tau by default; none where it is not defined, or the
-    /// rewards are all equal.
+    /// Agreement of the two rankings in `[-1, 1]`, tau by default; none where one of them is constant or missing.
     pub agreement: Option<f64>,
 }
 

@@ -10,7 +10,7 @@ use crate::config::Tuning;
 use crate::jsonl::read_jsonl;
 use crate::method::Method;
 use crate::pair::{Level, RejectedFrom, Reward, TrainReference};
-use crate::rows::{Completion, Completions, Pair, Rewards, Scores};
+use crate::rows::{Completion, Completions, Pair, Ranking, Rewards, Scores};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
 use crate::testing::{Log, Mortal, files, model, outlines, prompts, supervised, text};
@@ -167,14 +167,16 @@ fn the_directory_of_a_run() {
     assert_eq!(summaries.iter().map(|s| s.iteration).collect::<Vec<_>>(), [0, 1, 2]);
     // M1 is not M0: only the previous model of round 1 is the reference, and is scored once.
     let notes = &summaries[1].pairs.as_ref().unwrap().notes;
-    assert_eq!(notes[..], ["the previous model is the reference: its reward is the mean log-prob per token"]);
-    assert!(log.lines.contains(&notes[0]));
+    assert_eq!(notes[0], "the previous model is the reference: its reward is the mean log-prob per token");
+    // What supervision changed is what its former self thinks the least likely.
+    assert!(notes[1].starts_with("the mean consistency is 0.167, below 1/2: all pairs are pushed the other way"));
+    assert!(notes.iter().all(|note| log.lines.contains(note)));
     let scores = |t: usize, role: &str| rows::<Scores>(&store, &format!("iteration-{t}/scores-{role}.jsonl"));
     assert_eq!(scores(1, "previous"), scores(1, "reference"));
     assert_ne!(scores(1, "current"), scores(1, "reference"));
     assert_ne!(scores(2, "previous"), scores(2, "reference"));
     assert_ne!(scores(2, "previous"), scores(2, "current"));
-    assert!(summaries[2].pairs.as_ref().unwrap().notes.is_empty());
+    assert!(!summaries[2].pairs.as_ref().unwrap().notes.contains(&notes[0]));
     let steps: Vec<_> =
         log.updates.iter().filter(|(stage, ..)| stage == "score iteration-1/scores-previous.jsonl").collect();
     assert_eq!((steps[0].1, steps[steps.len() - 1].1, steps[0].2), (0, 4, 4));
@@ -186,9 +188,18 @@ fn the_directory_of_a_run() {
 
 #[test]
 fn training_starts_at_its_reference() {
-    let (store, summaries, _) = whole(&config(Tuning::Lora), &[]);
-    // Without supervised data all three models of round 1 are M0.
-    assert_eq!(summaries[0].pairs.as_ref().unwrap().notes.len(), 2);
+    let (store, summaries, log) = whole(&config(Tuning::Lora), &[]);
+    // Without supervised data all three models of round 1 are M0: it has no former self.
+    let first = summaries[0].pairs.as_ref().unwrap();
+    assert!(first.notes.len() == 1 && first.notes[0].starts_with("there is no former self yet: "), "{:?}", first.notes);
+    assert!(log.lines.contains(&first.notes[0]));
+    assert_eq!((first.mean_tau, first.mean_consistency, first.rankings), (None, None, None));
+    let rankings = rows::<Ranking>(&store, "iteration-1/rankings.jsonl");
+    assert!(rankings.iter().all(|row| row.agreement.is_none() && row.previous_rewards.iter().all(Option::is_none)));
+    // In round 2 it is M0.
+    let second = summaries[1].pairs.as_ref().unwrap();
+    assert_eq!(second.notes[0], "the previous model is the reference: its reward is the mean log-prob per token");
+    assert!(second.mean_tau.is_some() && second.rankings.is_some());
     assert_eq!(store.files["iteration-1/scores-current.jsonl"], store.files["iteration-1/scores-previous.jsonl"]);
     assert!(rows::<Pair>(&store, "iteration-1/pairs.jsonl").iter().all(|pair| pair.consistency == 1.0));
     for summary in &summaries {
@@ -337,6 +348,36 @@ fn a_judge_asks_both_models_where_the_consistency_is_measured() {
         assert!((pairs[0].consistency - if previous { 2.0 / 3.0 } else { 1.0 }).abs() < 1e-12);
         assert_eq!(summaries[1].pairs.as_ref().unwrap().mean_reward_margin, Some(3.0));
     }
+}
+
+#[test]
+fn a_model_is_known_by_its_number_not_by_its_log_probs() {
+    // Supervised fine-tuning that moves nothing: M1 gives the log-probs of M0, and is not M0.
+    let mut config = config(Tuning::Lora);
+    config.sft.learning_rate = Some(1e-30);
+    let mut store = Memory::default();
+    let called = call(&config, &prompts(4), &supervised(4), &mut store, &mut Log::new(usize::MAX));
+    let scores = |role: &str| rows::<Scores>(&store, &format!("iteration-1/scores-{role}.jsonl"));
+    assert_eq!(scores("current"), scores("reference"));
+    let expected = "iteration-1/pairs.jsonl: no pair from 4 prompts; of the first: all 3 rewards are equal";
+    assert_eq!(called.unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn without_supervised_data_a_judge_is_not_asked_for_a_second_opinion_of_its_own() {
+    let mut config = with_every_file();
+    config.pair.rejected_from = RejectedFrom::Current;
+    config.iterations = 1;
+    let mut store = Memory::default();
+    let points = (0..4).map(|i| format!("{{\"id\":\"p{i}\",\"rewards\":[1,4,2.5]}}\n")).collect::<String>();
+    store.files.insert("iteration-1/rewards-current.jsonl".into(), points.into_bytes());
+    let (summaries, _) = call(&config, &prompts(4), &[], &mut store, &mut Log::new(usize::MAX)).unwrap();
+    assert!(
+        !store.exists("iteration-1/judgements-previous.jsonl") && !store.exists("iteration-1/rewards-previous.jsonl")
+    );
+    let report = summaries[0].pairs.as_ref().unwrap();
+    assert_eq!((report.mean_tau, report.mean_consistency, report.mean_reward_margin), (None, None, Some(3.0)));
+    assert!(rows::<Pair>(&store, "iteration-1/pairs.jsonl").iter().all(|pair| pair.consistency == 1.0));
 }
 
 #[test]

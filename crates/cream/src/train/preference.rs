@@ -86,7 +86,7 @@ impl Objective for Pairs<'_> {
                 rewards_margins: loss.margin,
                 logps_chosen: logps.chosen,
                 logps_rejected: logps.rejected,
-                consistency: pair.consistency,
+                consistency: if self.loss.loss == Loss::Cream { pair.consistency } else { 1.0 },
             }),
         })
     }

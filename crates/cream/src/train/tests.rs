@@ -39,6 +39,18 @@ fn fit_in(
     adapter: bool,
     log: &mut Log,
 ) -> Result<TrainSummary> {
+    fit_by(&PreferenceLoss::default(), store, rows, options, adapter, log)
+}
+
+/// The same by a loss.
+fn fit_by(
+    loss: &PreferenceLoss,
+    store: &mut Memory,
+    rows: &Rows<'_>,
+    options: &TrainOptions,
+    adapter: bool,
+    log: &mut Log,
+) -> Result<TrainSummary> {
     let mut tiny = Tiny::new();
     let lora = LoraConfig { r: 4, ..LoraConfig::default() };
     let mut fresh = adapter.then(|| Adapter::new(&Cpu::new(), tiny.model.config(), lora, 1).unwrap());
@@ -53,7 +65,7 @@ fn fit_in(
     };
     let output = Output { store, name: "" };
     match rows {
-        Rows::Pairs(pairs) => block_on(train(trainee, pairs, &PreferenceLoss::default(), options, 1, output, log)),
+        Rows::Pairs(pairs) => block_on(train(trainee, pairs, loss, options, 1, output, log)),
         Rows::Supervised(rows) => block_on(sft(trainee, rows, options, 1, output, log)),
     }
 }
@@ -64,6 +76,18 @@ fn fitted(rows: &Rows<'_>, options: &TrainOptions) -> (Memory, Vec<MetricsRow>, 
     let lines = std::str::from_utf8(&store.files["metrics.jsonl"]).unwrap();
     let metrics = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     (store, metrics, summary)
+}
+
+#[test]
+fn the_consistency_of_metrics_is_that_of_the_loss() {
+    for (loss, expected) in [(Loss::Cream, 0.75), (Loss::Dpo, 1.0), (Loss::Ipo, 1.0)] {
+        let mut store = Memory::default();
+        let loss = PreferenceLoss { loss, ..PreferenceLoss::default() };
+        let all = TrainOptions { epochs: Some(1), batch_size: 5, ..options() };
+        fit_by(&loss, &mut store, &Rows::Pairs(&pairs(0.75)), &all, true, &mut Log::new(usize::MAX)).unwrap();
+        let row: MetricsRow = serde_json::from_slice(&store.files["metrics.jsonl"]).unwrap();
+        assert!(close(row.preference.unwrap().consistency, expected), "{loss:?}");
+    }
 }
 
 fn close(a: f64, b: f64) -> bool {
