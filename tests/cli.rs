@@ -23,7 +23,7 @@ fn stages_run_apart_give_the_files_of_a_run() {
     let sampling = "--completions 4 --max-new-tokens 12";
     let training = "--learning-rate 0.01 --batch-size 2 --lora-r 4";
     done(&words!(
-        "run --model {model} --prompts {prompts} --output {run} --iterations 2 {sampling} {training} --seed 3"
+        "run --model {model} --prompts {prompts} --output {run} --iterations 2 {sampling} {training} --cut keep --seed 3"
     ));
 
     let at = |name: &str| text(&folder.join(name));
@@ -42,7 +42,7 @@ fn stages_run_apart_give_the_files_of_a_run() {
         assert!(bytes(&current) == bytes(&format!("{step}/scores-current.jsonl")), "iteration {t}: current");
         // In iteration 1 nothing has been trained: the current model is the base. In iteration 2 the previous one is.
         let current = if t == 1 { &base } else { &current };
-        done(&words!("pair --current {current} --reference {base} --output {pairs}"));
+        done(&words!("pair --current {current} --reference {base} --output {pairs} --cut keep"));
         assert!(bytes(&pairs) == bytes(&format!("{step}/pairs.jsonl")), "iteration {t}: pairs");
         // In iteration 2 an adapter goes on; its rank is its own.
         let training = if t == 1 { training } else { "--learning-rate 0.01 --batch-size 2" };
@@ -55,7 +55,7 @@ fn stages_run_apart_give_the_files_of_a_run() {
         previous = fs::read_to_string(format!("{step}/metrics.jsonl")).unwrap();
     }
     let report: Value = serde_json::from_str(&done(&words!(
-        "pair --current {current} --previous {base} --reference {base} --output {pairs} --consistency spearman --json"
+        "pair --current {current} --previous {base} --reference {base} --output {pairs} --consistency spearman --cut keep --json"
     )))
     .unwrap();
     assert_eq!(report["pairs"], 6);
@@ -188,7 +188,7 @@ fn exports_score_as_what_they_came_from() {
     let at = |name: &str| text(&folder.join(name));
     let [run, c, scores, other, merged, peft] = ["run", "c.jsonl", "s.jsonl", "o.jsonl", "merged", "peft"].map(at);
     done(&words!(
-        "run --model {model} --prompts {prompts} --output {run} --iterations 1 -n 3 --max-new-tokens 8 --learning-rate 0.05"
+        "run --model {model} --prompts {prompts} --output {run} --iterations 1 -n 3 --cut keep --max-new-tokens 8 --learning-rate 0.05"
     ));
     let adapter = format!("{run}/iteration-1");
     done(&words!("sample --model {model} --prompts {prompts} --output {c} -n 2 --max-new-tokens 8"));
@@ -228,7 +228,7 @@ fn full_fine_tuning_writes_a_model() {
 
     let (run, prompts) = (at("run"), prompts(&folder, 3));
     done(&words!(
-        "run --model {model} --prompts {prompts} --output {run} --iterations 2 -n 3 --max-new-tokens 6 --full"
+        "run --model {model} --prompts {prompts} --output {run} --iterations 2 -n 3 --cut keep --max-new-tokens 6 --full"
     ));
     done(&words!("score --model {run}/iteration-2 --input {c} --output {after}"));
 }
@@ -458,7 +458,7 @@ fn memory_is_planned_told_and_kept_to() {
     let run = |output: &str, flags: &str| {
         let output = text(&folder.join(output));
         words!(
-            "run --model {model} --prompts {prompts} --output {output} --iterations 1 -n 2 --max-new-tokens 4 {flags}"
+            "run --model {model} --prompts {prompts} --output {output} --iterations 1 -n 2 --cut keep --max-new-tokens 4 {flags}"
         )
     };
     let told = String::from_utf8(cream(&run("told", "-v")).output().unwrap().stderr).unwrap();

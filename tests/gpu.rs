@@ -13,7 +13,8 @@ const BETWEEN_DEVICES: f64 = 1e-5;
 const COOPERATIVE: f64 = 5e-3;
 
 /// Few tokens: a software adapter takes a second for them.
-const SMALL: &str = "--iterations 1 -n 3 --max-new-tokens 8 --learning-rate 0.01 --batch-size 2 --save-steps 1";
+const SMALL: &str =
+    "--cut keep --iterations 1 -n 3 --max-new-tokens 8 --learning-rate 0.01 --batch-size 2 --save-steps 1";
 
 #[test]
 fn scores_are_those_of_the_cpu() {

@@ -6,7 +6,7 @@ use crate::support::{
     assert_same_tree, cream, done, fails, file, folder, prompts, rows, text, tiny_model, tree, words,
 };
 
-const SMALL: &str = "-n 3 --max-new-tokens 6 --learning-rate 0.01 --batch-size 2 --lora-r 4 --iterations 1";
+const SMALL: &str = "--cut keep -n 3 --max-new-tokens 6 --learning-rate 0.01 --batch-size 2 --lora-r 4 --iterations 1";
 /// The tiny model has a window of 256 tokens: no room for a judge's instruction, nor for long tasks.
 const ROWS: &str = "{\"id\":\"a\",\"question\":\"Who?\",\"choices\":[\"I\",\"you\",\"it\"],\"answer\":1}\n\
                     {\"id\":\"b\",\"question\":\"When?\",\"choices\":[\"now\",\"then\"],\"answer\":0}\n";
@@ -47,7 +47,7 @@ fn an_oracle_s_program_or_file_decides() {
     let scores = words!(
         "--current {step}/scores-current.jsonl --previous {step}/scores-previous.jsonl --reference {step}/scores-reference.jsonl"
     );
-    let by_hand = words!("pair --output {pairs} --reward external --level off");
+    let by_hand = words!("pair --output {pairs} --reward external --level off --cut keep");
     done(&[&by_hand[..], &scores, &words!("--rewards {rewards}")].concat());
     assert!(fs::read(&pairs).unwrap() == fs::read(format!("{step}/pairs.jsonl")).unwrap());
     fails(&[&by_hand[..], &scores].concat(), 1, &["rewards: none, expected some with reward external"]);

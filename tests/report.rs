@@ -19,7 +19,7 @@ fn run(folder: &Path, more: &[&str]) -> (PathBuf, Vec<String>) {
 fn run_of(folder: &Path, supervised: bool, more: &[&str]) -> (PathBuf, Vec<String>) {
     let sft = "{\"prompt\":\"Hi\",\"completion\":\"Good day\"}\n{\"prompt\":\"Bye\",\"completion\":\"See you\"}\n";
     let settings = "[sft]\nepochs = 3\nbatch_size = 1\n[train]\nepochs = 2\nbatch_size = 4\nlearning_rate = 0.01\n\
-                    [sample]\nmax_new_tokens = 16\n";
+                    [sample]\nmax_new_tokens = 16\n[pair]\ncut = \"keep\"\n";
     let (model, sft, settings) =
         (tiny_model(folder), file(folder, "sft.jsonl", sft), file(folder, "settings.toml", settings));
     let (prompts, run) = (prompts(folder, 12), folder.join("run"));

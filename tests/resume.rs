@@ -32,7 +32,7 @@ pub(crate) struct Case {
 impl Case {
     /// Two iterations after supervised fine-tuning, with work saved as often as can be.
     fn new(folder: &Path) -> Self {
-        let settings = "iterations = 2\n[sample]\ncompletions = 4\nmax_new_tokens = 24\nchunk_size = 2\n\
+        let settings = "iterations = 2\n[sample]\ncompletions = 4\nmax_new_tokens = 24\nchunk_size = 2\n[pair]\ncut = \"keep\"\n\
                         [score]\nchunk_size = 2\n[sft]\nepochs = 4\nbatch_size = 1\nsave_steps = 1\n\
                         [train]\nepochs = 2\nbatch_size = 2\nsave_steps = 2\nlearning_rate = 0.01\n";
         let sft = "{\"prompt\":\"Hi\",\"completion\":\"Good day\"}\n{\"prompt\":\"Bye\",\"completion\":\"See you\"}\n";

@@ -11,7 +11,7 @@ use cream::core::Loss;
 use cream::core::consistency::{Kind, Map};
 use cream::engine::{Dtype, Linear, LlamaConfig, LoraConfig, Text};
 use cream::{
-    Encoder, JudgeOptions, Level, PairOptions, PreferenceLoss, RejectedFrom, Reward, SampleOptions, TrainOptions,
+    Cut, Encoder, JudgeOptions, Level, PairOptions, PreferenceLoss, RejectedFrom, Reward, SampleOptions, TrainOptions,
     TrainReference,
 };
 use serde::de::DeserializeOwned;
@@ -166,6 +166,10 @@ pub(crate) struct PairFlags {
     /// Least difference of rewards for a pair to be made [default: 0]
     #[arg(long, value_name = "REWARD")]
     pub(crate) min_margin: Option<f64>,
+    /// Completions that were cut at --max-new-tokens: ranked, but never chosen, since imitating them would teach the model not
+    /// to end (rank), treated as those that ended (keep), or left out (drop) [default: rank]
+    #[arg(long, value_name = "RULE", value_parser = named::<Cut>)]
+    pub(crate) cut: Option<Cut>,
     /// Whose completions the rejected one comes from: current, or initial (temporal anchoring) [default: current]
     #[arg(long, value_name = "MODEL", value_parser = named::<RejectedFrom>)]
     pub(crate) rejected_from: Option<RejectedFrom>,
@@ -181,6 +185,7 @@ impl PairFlags {
         set(&mut options.level, self.level);
         set(&mut options.map, self.map);
         set(&mut options.min_margin, self.min_margin);
+        set(&mut options.cut, self.cut);
         set(&mut options.rejected_from, self.rejected_from);
         set(&mut options.train_reference, self.train_reference);
     }

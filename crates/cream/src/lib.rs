@@ -56,7 +56,7 @@ pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, read_numbered, to_jsonl
 pub use judge::{JudgeOptions, judge_prompts, judge_rewards, parse_score};
 pub use method::Method;
 pub use pair::{
-    Level, PairInputs, PairOptions, PairReport, Pairing, Previous, Rankings, RejectedFrom, Reward, Skipped,
+    Cut, Level, PairInputs, PairOptions, PairReport, Pairing, Previous, Rankings, RejectedFrom, Reward, Skipped,
     TrainReference, pair,
 };
 pub use policy::{Encoder, Policy};

@@ -5,6 +5,7 @@
 //! * Ties are ties: the default measure is tau-a of the rewards, not tau of their positions.
 //! * A ranking that tells no two completions apart agrees and disagrees with nothing. Whatever the measure, such a prompt
 //!   has no agreement, no part in a mean, and no pair where the consistency is measured.
+//! * A completion that was cut at the longest length is scored without an end, ranked, and not chosen, see [`Cut`].
 //! * A first round without supervised fine-tuning has no former self: nothing is measured, and the round is plain DPO.
 //!
 //! What C does to a step depends on the optimiser. The loss's gradient at margin z is sigmoid(z) - C, at z = 0 thus
@@ -21,12 +22,12 @@ use cream_core::{choose_anchored_pair, choose_pair};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::rows::{Pair, Ranking, Rewards, Scores};
+use crate::rows::{Completion, Pair, Ranking, Rewards, Scores};
 use crate::train::PreferenceLoss;
 use rankings::{RankingSums, agreement, average};
 use rewards::Implied;
 
-pub use options::{Level, PairOptions, RejectedFrom, Reward, TrainReference};
+pub use options::{Cut, Level, PairOptions, RejectedFrom, Reward, TrainReference};
 pub use rankings::Rankings;
 pub(crate) use rewards::check as check_rewards;
 
@@ -46,6 +47,9 @@ pub struct PairReport {
     pub prompts: usize,
     /// Pairs made.
     pub pairs: usize,
+    /// Completions of the current model that were cut at the longest length.
+    #[serde(default)]
+    pub cut: usize,
     /// Mean over the pairs of the agreement of the two rankings, in `[-1, 1]`; none where no pair has one.
     pub mean_tau: Option<f64>,
     /// Mean over the pairs of their consistency, in `[0, 1]`; none where it is not measured: with level `fixed:C` or `off`,
@@ -150,6 +154,7 @@ pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result
     let mut sums = RankingSums::default();
     let (mut pairs, mut rankings, mut skipped) = (Vec::new(), Vec::with_capacity(current.len()), Vec::new());
     let (mut agreements, mut margins) = (Vec::new(), Vec::new());
+    let (mut all, mut all_cut) = (0, 0);
     for (i, row) in current.iter().enumerate() {
         let named = |e: cream_core::Error| Error::prompt(&row.id, e);
         let Some(own) = row.completions.len().checked_sub(anchors) else {
@@ -159,15 +164,22 @@ pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result
         if let Some(before) = &implied_previous {
             sums.add(&implied.rewards[i][..own], &before.rewards[i][..own]).map_err(named)?;
         }
-        let now = &rewards[i];
-        let before = previous_rewards.as_ref().map_or_else(|| vec![None; now.len()], |rewards| rewards[i].clone());
+        let mut now = rewards[i].clone();
+        let mut before = previous_rewards.as_ref().map_or_else(|| vec![None; now.len()], |rewards| rewards[i].clone());
+        let cut: Vec<bool> = row.completions.iter().map(Completion::is_cut).collect();
+        all_cut += cut[..own].iter().filter(|&&cut| cut).count();
+        all += own;
+        if options.cut == Cut::Drop {
+            let rewards = now.iter_mut().zip(&mut before).zip(&cut).filter(|(_, cut)| **cut);
+            rewards.for_each(|((now, before), _)| (*now, *before) = (None, None));
+        }
         let agreement = agree(&now[..own], &before[..own], options).map_err(named)?;
-        let choice = choose(now, own, options).map_err(named)?;
+        let choice = choose(&now, own, &cut, options).map_err(named)?;
         let weighed = match choice {
             Ok(choice) => weigh(agreement, is_measured, options)?.map(|consistency| (choice, consistency)),
             Err(reason) => Err(reason),
         };
-        rankings.push(Ranking { id: row.id.clone(), rewards: now.clone(), previous_rewards: before, agreement });
+        rankings.push(Ranking { id: row.id.clone(), rewards: now, previous_rewards: before, agreement });
         let (choice, consistency) = match weighed {
             Ok(weighed) => weighed,
             Err(reason) => {
@@ -205,13 +217,17 @@ pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result
     let report = PairReport {
         prompts: current.len(),
         pairs: pairs.len(),
+        cut: all_cut,
         mean_tau: average(&agreements),
         mean_consistency,
         mean_reward_margin: average(&margins),
         mean_tokens: average(&current.iter().flat_map(own_tokens).collect::<Vec<_>>()),
         rankings: implied_previous.is_some().then(|| sums.mean()),
         skipped,
-        notes: first_round.into_iter().chain(pushed_the_other_way(&pairs, options.level)).collect(),
+        notes: [first_round, pushed_the_other_way(&pairs, options.level), some_cut(all_cut, all, options.cut)]
+            .into_iter()
+            .flatten()
+            .collect(),
     };
     Ok(Pairing { pairs, rankings, report })
 }
@@ -224,10 +240,12 @@ fn agree(now: &[Option<f64>], before: &[Option<f64>], options: &PairOptions) -> 
 }
 
 /// The best and the worst of a prompt's completions, by their places, or why there is no pair. The first `own` are the
-/// current model's; the rejected one is of the rest, if there are any.
+/// current model's; the rejected one is of the rest, if there are any. Those that were `cut` are not chosen, unless they are
+/// kept.
 fn choose(
     rewards: &[Option<f64>],
     own: usize,
+    cut: &[bool],
     options: &PairOptions,
 ) -> Result<Result<cream_core::Pair, String>, cream_core::Error> {
     let ranked: Vec<usize> = (0..rewards.len()).filter(|&place| rewards[place].is_some()).collect();
@@ -235,12 +253,23 @@ fn choose(
     let of = |places: &[usize]| places.iter().filter_map(|&place| rewards[place]).collect::<Vec<f64>>();
     let anchored = own < rewards.len();
     let too_few = if anchored { candidates.is_empty() || anchors.is_empty() } else { candidates.len() < 2 };
-    if too_few && !options.reward.is_implicit() {
+    if too_few && ranked.len() < rewards.len() {
         return Ok(Err(format!("{} of {} completions have a reward", ranked.len(), rewards.len())));
     }
+    let ended: Vec<usize> = candidates.iter().copied().filter(|&place| !cut[place]).collect();
+    let best: &[usize] = if options.cut == Cut::Keep { candidates } else { &ended };
+    if best.is_empty() && !candidates.is_empty() {
+        return Ok(Err(format!(
+            "all {} completions were cut, and none is chosen (sample.max_new_tokens, pair.cut)",
+            candidates.len()
+        )));
+    }
     let (pair, rejected, equal) = if anchored {
-        let pair = choose_anchored_pair(&of(candidates), &of(anchors), 0.0)?;
+        let pair = choose_anchored_pair(&of(best), &of(anchors), 0.0)?;
         (pair, anchors, "no completion is better than the worst of the initial model's".to_owned())
+    } else if best.len() < candidates.len() {
+        let pair = choose_anchored_pair(&of(best), &of(candidates), 0.0)?;
+        (pair, candidates, "no completion that ended is better than the worst".to_owned())
     } else {
         (choose_pair(&of(candidates), 0.0)?, candidates, format!("all {} rewards are equal", candidates.len()))
     };
@@ -249,11 +278,9 @@ fn choose(
         Some(pair) if pair.margin < options.min_margin => {
             Err(format!("margin is {}, expected at least {}", pair.margin, options.min_margin))
         }
-        Some(pair) => Ok(cream_core::Pair {
-            chosen: candidates[pair.chosen],
-            rejected: rejected[pair.rejected],
-            margin: pair.margin,
-        }),
+        Some(pair) => {
+            Ok(cream_core::Pair { chosen: best[pair.chosen], rejected: rejected[pair.rejected], margin: pair.margin })
+        }
     })
 }
 
@@ -291,6 +318,16 @@ fn first_round(previous: Previous<'_>, has_second: bool, options: &PairOptions) 
             (!says.is_empty()).then(|| format!("there is no former self yet: {}", says.join("; ")))
         }
     }
+}
+
+/// What is said of completions that were cut.
+fn some_cut(cut: usize, all: usize, rule: Cut) -> Option<String> {
+    let rule = match rule {
+        Cut::Rank => "they are ranked, and none is chosen",
+        Cut::Keep => "they count as those that ended",
+        Cut::Drop => "they are dropped",
+    };
+    (cut > 0).then(|| format!("{cut} of {all} completions were cut at the longest length: {rule}"))
 }
 
 /// What is said where a C below 1/2 makes a pair's rejected completion the one that is learnt.

@@ -107,30 +107,37 @@ pub async fn sample<B: Backend>(
     let settings = format!("sample {options:?} {seed} {}", encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(prompts)]);
     let (file, mut tokens) = (output.name, 0);
-    by_chunks(output, &key, &requests, options.chunk_size, async |first, chunk: &[Request]| {
-        let mut made = vec![vec![Completion::from(""); options.completions]; chunk.len()];
-        let mut done = first * options.completions;
-        let mut told = |done, tokens| {
-            let total = prompts.len() * options.completions;
-            progress.update(&Update { stage: Stage::Sample, output: file, done, total, tokens, metrics: None })
-        };
-        told(done, tokens)?;
-        let finished = |Generated { request, completion, tokens: drawn, finish }| -> Result<()> {
-            (done, tokens) = (done + 1, tokens + drawn.len());
-            let text = encoder.text.said(&drawn, finish)?;
-            made[request][completion] = Completion { text, token_ids: Some(drawn), finish };
-            told(done, tokens)
-        };
-        policy.model.generate(policy.adapter, chunk, &generate, finished).await?;
-        let row = |(prompt, completions): (&Prompt, Vec<Completion>)| Completions {
-            id: prompt.id.clone(),
-            prompt: prompt.prompt.clone(),
-            completions,
-        };
-        Ok(prompts[first..].iter().zip(made).map(row).collect())
-    })
-    .await
-    .map_err(|error| error.of_stage(Stage::Sample))
+    let rows: Vec<Completions> =
+        by_chunks(output, &key, &requests, options.chunk_size, async |first, chunk: &[Request]| {
+            let mut made = vec![vec![Completion::from(""); options.completions]; chunk.len()];
+            let mut done = first * options.completions;
+            let mut told = |done, tokens| {
+                let total = prompts.len() * options.completions;
+                progress.update(&Update { stage: Stage::Sample, output: file, done, total, tokens, metrics: None })
+            };
+            told(done, tokens)?;
+            let finished = |Generated { request, completion, tokens: drawn, finish }| -> Result<()> {
+                (done, tokens) = (done + 1, tokens + drawn.len());
+                let text = encoder.text.said(&drawn, finish)?;
+                made[request][completion] = Completion { text, token_ids: Some(drawn), finish };
+                told(done, tokens)
+            };
+            policy.model.generate(policy.adapter, chunk, &generate, finished).await?;
+            let row = |(prompt, completions): (&Prompt, Vec<Completion>)| Completions {
+                id: prompt.id.clone(),
+                prompt: prompt.prompt.clone(),
+                completions,
+            };
+            Ok(prompts[first..].iter().zip(made).map(row).collect())
+        })
+        .await
+        .map_err(|error| error.of_stage(Stage::Sample))?;
+    let cut = rows.iter().flat_map(|row| &row.completions).filter(|completion| completion.is_cut()).count();
+    if cut > 0 {
+        let (all, longest) = (rows.len() * options.completions, options.max_new_tokens);
+        progress.log(&format!("{file}: {cut} of {all} completions were cut at {longest} tokens"));
+    }
+    Ok(rows)
 }
 
 /// The options with their slots, or as many fewer as the device's memory takes; without a seed and stop tokens.

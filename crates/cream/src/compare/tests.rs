@@ -3,7 +3,7 @@ use pollster::block_on;
 
 use super::*;
 use crate::eval::{AnswerMode, AnswerRow, ChoiceRow, EvalOptions, PreferenceRow};
-use crate::pair::Level;
+use crate::pair::{Cut, Level, PairOptions};
 use crate::rows::{Completion, Completions, Rewards, Turns};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
@@ -19,7 +19,8 @@ fn config() -> RunConfig {
         ..TrainOptions::default()
     };
     let sample = SampleOptions { completions: 3, max_new_tokens: 4, chunk_size: 2, ..SampleOptions::default() };
-    RunConfig { sample, sft: train.clone(), train, iterations: 2, ..RunConfig::default() }
+    let pair = PairOptions { cut: Cut::Keep, ..PairOptions::default() };
+    RunConfig { sample, pair, sft: train.clone(), train, iterations: 2, ..RunConfig::default() }
 }
 
 fn tasks() -> Vec<Task> {

@@ -111,6 +111,22 @@ impl FromStr for Reward {
     }
 }
 
+/// What becomes of completions that were cut at the longest length.
+///
+/// A completion that was cut is not what the model would have said: to imitate it is to learn never to end. But it was drawn,
+/// its tokens are ranked by both models as any others, and that it came to no end is a fault to unlearn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cut {
+    /// They are ranked and may be rejected, and none is chosen.
+    #[default]
+    Rank,
+    /// They are as good as others. The authors' code's.
+    Keep,
+    /// They have no part in anything.
+    Drop,
+}
+
 /// Whose completions the rejected one is chosen from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,6 +167,8 @@ pub struct PairOptions {
     /// Least difference between the rewards of a pair, in units of the reward: nats times beta (per token where it is
     /// length-normalised or the mean log-prob takes its place), or points.
     pub min_margin: f64,
+    /// What becomes of completions that were cut.
+    pub cut: Cut,
     /// Whose completions the rejected one is chosen from.
     pub rejected_from: RejectedFrom,
     /// Under which model the pair's `ref_*_logps` are.

@@ -488,3 +488,56 @@ proptest! {
         prop_assert_eq!(pairs[0].ref_chosen_logps, now[chosen]);
     }
 }
+
+#[test]
+fn what_was_cut_is_ranked_and_not_chosen() {
+    let reference = scores(&[&[-10.0; 4][..]; 4]);
+    let previous = scores(&[&[-9.0, -8.0, -7.0, -6.0][..]; 4]);
+    // The best, the worst, all, and all but the worst were cut.
+    let cut: [&[usize]; 4] = [&[3], &[0], &[0, 1, 2, 3], &[1, 2, 3]];
+    let with_cut = |mut rows: Vec<Scores>| {
+        for (row, places) in rows.iter_mut().zip(cut) {
+            places.iter().for_each(|&place| row.completions[place].finish = cream_engine::Finish::Length);
+        }
+        rows
+    };
+    let [current, previous, reference] = [previous.clone(), previous, reference].map(with_cut);
+    let paired = |cut: Cut, reward: Reward| {
+        let options = PairOptions { cut, reward, level: Level::PerPrompt, ..PairOptions::default() };
+        let Pairing { pairs, rankings, report } = pair(&current, &previous, &reference, 1.0, &options).unwrap();
+        let pairs: Vec<String> =
+            pairs.iter().map(|pair| format!("{} {} {}", pair.id, pair.chosen.text, pair.rejected.text)).collect();
+        let skipped: Vec<String> = report.skipped.iter().map(|skip| format!("{}: {}", skip.id, skip.reason)).collect();
+        assert_eq!((report.cut, report.pairs), (9, pairs.len()));
+        let ranked = rankings.iter().map(|row| row.rewards.iter().flatten().count()).collect::<Vec<_>>();
+        (pairs, skipped, report.notes.join("; "), ranked)
+    };
+    let (pairs, skipped, notes, ranked) = paired(Cut::Rank, Reward::Implicit);
+    assert_eq!(pairs, ["p0 c2 c0", "p1 c3 c0"]);
+    let none = "p2: all 4 completions were cut, and none is chosen (sample.max_new_tokens, pair.cut)";
+    assert_eq!(skipped, [none, "p3: no completion that ended is better than the worst"]);
+    assert_eq!(notes, "9 of 16 completions were cut at the longest length: they are ranked, and none is chosen");
+    assert_eq!(ranked, [4; 4]);
+    let (pairs, skipped, notes, ranked) = paired(Cut::Keep, Reward::Implicit);
+    assert_eq!((pairs.len(), pairs[0].as_str(), skipped.len()), (4, "p0 c3 c0", 0));
+    assert!(notes.ends_with("they count as those that ended"), "{notes}");
+    assert_eq!(ranked, [4; 4]);
+    let (pairs, skipped, notes, ranked) = paired(Cut::Drop, Reward::Implicit);
+    assert_eq!(pairs, ["p0 c2 c0", "p1 c3 c1"]);
+    assert_eq!(skipped, ["p2: 0 of 4 completions have a reward", "p3: 1 of 4 completions have a reward"]);
+    assert!(notes.ends_with("they are dropped"), "{notes}");
+    assert_eq!(ranked, [3, 3, 0, 1]);
+    // The rejected one may be an anchor that was cut, unless those are dropped.
+    for (cut, expected) in [(Cut::Rank, "c2 c3"), (Cut::Drop, "")] {
+        let inputs =
+            PairInputs { anchors: 1, ..inputs(&current[..1], Previous::Model(&previous[..1]), &reference[..1]) };
+        let mut worst = current[..1].to_vec();
+        worst[0].logps[3] = -30.0;
+        let inputs = PairInputs { current: &worst, ..inputs };
+        let options = PairOptions { cut, rejected_from: RejectedFrom::Initial, ..options(Level::Off) };
+        let pairing = super::pair(&inputs, 1.0, &options).unwrap();
+        let pairs: Vec<String> =
+            pairing.pairs.iter().map(|pair| format!("{} {}", pair.chosen.text, pair.rejected.text)).collect();
+        assert_eq!(pairs.concat(), expected);
+    }
+}

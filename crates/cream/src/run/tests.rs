@@ -9,14 +9,15 @@ use super::*;
 use crate::config::Tuning;
 use crate::jsonl::read_jsonl;
 use crate::method::Method;
-use crate::pair::{Level, RejectedFrom, Reward, TrainReference};
+use crate::pair::{Cut, Level, PairOptions, RejectedFrom, Reward, TrainReference};
 use crate::rows::{Completion, Completions, Pair, Ranking, Rewards, Scores};
 use crate::sample::SampleOptions;
 use crate::store::Memory;
 use crate::testing::{Log, Mortal, files, model, outlines, prompts, supervised, text};
 use crate::train::TrainOptions;
 
-/// Small enough to run a hundred times: 4 prompts of 3 completions, two to a chunk, two steps a round.
+/// Small enough to run a hundred times: 4 prompts of 3 completions, two to a chunk, two steps a round. Nearly all
+/// completions are cut.
 pub(super) fn config(tuning: Tuning) -> RunConfig {
     let train = TrainOptions {
         learning_rate: Some(if tuning == Tuning::Lora { 1e-2 } else { 1e-4 }),
@@ -27,7 +28,9 @@ pub(super) fn config(tuning: Tuning) -> RunConfig {
     };
     let sample =
         SampleOptions { completions: 3, max_new_tokens: 4, slots: 4, chunk_size: 2, ..SampleOptions::default() };
-    RunConfig { tuning, sample, sft: TrainOptions { epochs: Some(1), ..train.clone() }, train, ..RunConfig::default() }
+    let pair = PairOptions { cut: Cut::Keep, ..PairOptions::default() };
+    let sft = TrainOptions { epochs: Some(1), ..train.clone() };
+    RunConfig { tuning, sample, pair, sft, train, ..RunConfig::default() }
 }
 
 /// One call; how often a model was loaded.
@@ -191,7 +194,7 @@ fn training_starts_at_its_reference() {
     let (store, summaries, log) = whole(&config(Tuning::Lora), &[]);
     // Without supervised data all three models of round 1 are M0: it has no former self.
     let first = summaries[0].pairs.as_ref().unwrap();
-    assert!(first.notes.len() == 1 && first.notes[0].starts_with("there is no former self yet: "), "{:?}", first.notes);
+    assert!(first.notes.len() == 2 && first.notes[0].starts_with("there is no former self yet: "), "{:?}", first.notes);
     assert!(log.lines.contains(&first.notes[0]));
     assert_eq!((first.mean_tau, first.mean_consistency, first.rankings), (None, None, None));
     let rankings = rows::<Ranking>(&store, "iteration-1/rankings.jsonl");
