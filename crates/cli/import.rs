@@ -1,13 +1,16 @@
 //! `cream import`
 
+mod choices;
 mod container;
+mod question;
 mod source;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use cream::{Error, Progress, Store};
+use cream::{Error, Progress, Row, Store};
 
 use crate::args::Global;
 use crate::files::{BadLines, place};
@@ -16,11 +19,24 @@ use source::{Imported, Source};
 
 /// Turn data sets as others write them into the files that the other verbs read
 ///
-/// Reads JSON lines, a JSON array or parquet, known by their contents, in these shapes: "question", "choices" (texts, or
-/// "text" with "label") and "answerKey" or "answer"; "question" and "answer"; "prompt", "chosen" and "rejected", also as lists
-/// of messages; "messages"; "prompt" and "completion"; Alpaca ("instruction", "input", "output"); ShareGPT ("conversations" of
-/// "from" and "value"). Rows without an id are called by the file and their number. Errors name the line; in an array
-/// or in parquet that is the row.
+/// Reads JSON lines, a JSON array or parquet, known by their contents, in these shapes:
+///
+/// * multiple choice: "question" with "choices" or "options" (texts, "text" with "label", or {"A": …}), or columns such as
+///   "option_a" and "A", and "answerKey", "answer" or "label"; HellaSwag, PIQA and SIQA as they are
+/// * right answers: "question" and "answer" (a text, a number, true or false) or "answers" (SQuAD)
+/// * preferences: "prompt", "chosen" and "rejected", also as lists of messages, or without a prompt (HH-RLHF)
+/// * answers to imitate: "messages"; "prompt" with "completion" or "response"; Alpaca and Dolly ("instruction", "input" or
+///   "context", "output" or "response"); ShareGPT ("conversations" of "from" and "value")
+///
+/// A "context" or "passage" stands before a question and after an instruction, "system" before all. Messages are texts, or
+/// lists of parts that are texts, by the system, the user and the assistant under any of their usual names; whether their
+/// order suits a model is its chat template's to say. A labelled choice is right by its label; without labels a number is
+/// an index from 0. A column that belongs to the question and is not understood ("hint", "tools", "images") is an error,
+/// as is an answer that its row calls unwanted ("label": false), unless only prompts are made; columns that are not used
+/// are listed.
+///
+/// Rows without an id are called by the file and their number. Errors name the line; in an array or in parquet that is the
+/// row.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -58,14 +74,24 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     let (file, stem) = (args.input.display().to_string(), args.input.file_stem().unwrap_or_default().to_string_lossy());
     let (mut store, name) = place(&args.output)?;
     let mut bad = BadLines::new(args.skip_bad);
-    let lines = container::lines(&args.input)?;
+    let (lines, left) = container::lines(&args.input)?;
     let sources = cream::read_numbered::<Source>(&file, lines, &mut |error| bad.meet(error))?;
-    let target = args.target.unwrap_or_else(|| sources[0].1.suits());
+    let wrong = |line, problem| Error::Row { file: file.clone(), line, problem };
+    let (first, source) = &sources[0];
+    let target = args.target.map_or_else(|| source.suits(), Ok).map_err(|problem| wrong(*first, problem))?;
+    let ids: BTreeSet<String> = sources.iter().filter_map(|(_, source)| source.id().map(str::to_owned)).collect();
+    let mut ignored: BTreeSet<String> = left.into_iter().collect();
     let mut rows: Vec<Imported> = Vec::with_capacity(sources.len());
-    for (line, source) in sources {
-        match source.into_row(target, || format!("{stem}-{line}")) {
+    for (line, mut source) in sources {
+        ignored.append(&mut source.ignored);
+        let name = format!("{stem}-{line}");
+        let row = match source.id() {
+            None if ids.contains(&name) => Err(format!("no id, and {name:?}, its name without one, is another row's")),
+            _ => source.into_row(target, || name),
+        };
+        match row {
             Ok(row) => rows.push(row),
-            Err(problem) => bad.meet(Error::Row { file: file.clone(), line, problem })?,
+            Err(problem) => bad.meet(wrong(line, problem))?,
         }
     }
     bad.tell(&args.input);
@@ -74,6 +100,11 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     }
     store.write(name, &cream::to_jsonl(&rows))?;
     let kind = target.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    Shown::new(global).log(&format!("{}: {} rows for {kind}", args.output.display(), rows.len()));
+    let mut shown = Shown::new(global);
+    if !ignored.is_empty() {
+        let names: Vec<String> = ignored.iter().map(|name| format!("{name:?}")).collect();
+        shown.log(&format!("{file}: columns that are not used: {}", names.join(", ")));
+    }
+    shown.log(&format!("{}: {} rows for {kind}", args.output.display(), rows.len()));
     Ok(())
 }

@@ -1,13 +1,27 @@
-"""A small parquet file in the shape of ARC on the hub, by pyarrow, Snappy-compressed as the hub's files are.
+"""Small parquet files, by pyarrow: ARC's shape in every compression, Dolly's with columns of other things, and texts
+that are not marked as such.
 
-    python3 make_parquet.py OUT.parquet     # needs pyarrow
+    python3 make_parquet.py FOLDER     # needs pyarrow
 """
-import sys
+import pathlib, sys
 import pyarrow, pyarrow.parquet
 
-rows = [
+questions = [
     dict(id="q1", question="Which of these is a tool?", choices=dict(text=["a hammer", "a cloud", "a song"], label=["A", "B", "C"]), answerKey="A"),
     dict(id="q2", question="Wie heißt „two“ auf Deutsch?", choices=dict(text=["eins", "zwei", "drei", "fünf"], label=["1", "2", "3", "4"]), answerKey="2"),
     dict(id="q3", question="Which of these can swim?", choices=dict(text=["a stone", "a fish", "a key", "a lamp", "a road"], label=["A", "B", "C", "D", "E"]), answerKey="B"),
 ]
-pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sys.argv[1], compression="snappy")
+dolly = [
+    dict(instruction="Who swims?", context="Fish swim.", response="Fish.", category="closed_qa", embedding=[0.5, -1.0]),
+    dict(instruction="Say hello.", context="", response="Hello!", category="open_qa", embedding=[1.5, 2.0]),
+]
+folder = pathlib.Path(sys.argv[1])
+
+def write(name, rows, compression):
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"{name}.parquet", compression=compression)
+
+write("questions", questions, "snappy")  # as the hub's files are
+for compression in ["zstd", "gzip", "brotli", "lz4", "none"]:
+    write(f"questions.{compression}", questions, compression)
+write("dolly", dolly, "zstd")
+write("bytes", [dict(question=b"Who swims?", answer=b"Fish.")], "none")

@@ -5,16 +5,17 @@ use std::io::{BufRead, Cursor, Seek};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use parquet::basic::{ConvertedType, Type as PhysicalType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::Type;
 use serde_json::Value;
 
-use super::source::KEYS;
+use super::source::is_read;
 use crate::files::open;
 
-/// The rows of a file, a line each; blank lines may be among them.
-pub(super) fn lines(path: &Path) -> Result<Box<dyn BufRead>> {
+/// The rows of a file, a line each (blank lines may be among them), and the columns that were left out of them.
+pub(super) fn lines(path: &Path) -> Result<(Box<dyn BufRead>, Vec<String>)> {
     let name = path.display().to_string();
     let mut reader = open(path)?;
     let start = reader.fill_buf().with_context(|| format!("cannot read {name}"))?;
@@ -23,13 +24,16 @@ pub(super) fn lines(path: &Path) -> Result<Box<dyn BufRead>> {
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let bom = start.len() - text.len();
-    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+    // With a zero behind it the bracket is of UTF-16, which the reader of lines names.
+    if matches!(text.trim_ascii_start(), [b'[', rest @ ..] if rest.first() != Some(&0)) {
         reader.consume(bom);
-        let rows: Vec<Value> =
-            serde_json::from_reader(reader).with_context(|| format!("{name}: expected a JSON array of rows"))?;
-        return Ok(Box::new(Cursor::new(cream::to_jsonl(&rows))));
+        let rows: Vec<Value> = serde_json::from_reader(reader).map_err(|error| {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            anyhow!("{name}: expected a JSON array of rows: {place}: {}", cream::not_json(&error))
+        })?;
+        return Ok((Box::new(Cursor::new(cream::to_jsonl(&rows))), Vec::new()));
     }
-    Ok(Box::new(reader))
+    Ok((Box::new(reader), Vec::new()))
 }
 
 /// The parquet crate panics on some damaged files where it should say what is wrong.
@@ -41,20 +45,34 @@ fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     result.unwrap_or_else(|_| bail!("damaged, expected a parquet file"))
 }
 
-/// Columns that no shape has are not read.
-fn of_parquet(mut file: File) -> Result<Box<dyn BufRead>> {
+/// Columns that no shape has and that mean nothing to a question, embeddings among them, are not read.
+fn of_parquet(mut file: File) -> Result<(Box<dyn BufRead>, Vec<String>)> {
     file.rewind()?;
     let reader = SerializedFileReader::new(file)?;
     let schema = reader.metadata().file_metadata().schema();
-    let known: Vec<_> = schema.get_fields().iter().filter(|field| KEYS.contains(&field.name())).cloned().collect();
-    if known.is_empty() {
-        let columns: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
-        bail!("columns {}, expected some of {}", columns.join(", "), KEYS.join(", "));
+    let (read, left): (Vec<_>, Vec<_>) = schema.get_fields().iter().cloned().partition(|field| is_read(field.name()));
+    let left: Vec<String> = left.iter().map(|field| field.name().to_owned()).collect();
+    if read.is_empty() {
+        bail!("none of the shapes that `cream import --help` lists; the columns are {}", left.join(", "));
     }
-    let known = Type::group_type_builder(schema.name()).with_fields(known).build()?;
+    if let Some(bytes) = read.iter().find(|field| has_bytes(field)) {
+        bail!("column {:?} holds bytes, expected text: mark it as such (in pyarrow, cast it to string)", bytes.name());
+    }
+    let read = Type::group_type_builder(schema.name()).with_fields(read).build()?;
     let mut rows = Vec::new();
-    for row in reader.get_row_iter(Some(known))? {
+    for row in reader.get_row_iter(Some(read))? {
         rows.push(row?.to_json_value());
     }
-    Ok(Box::new(Cursor::new(cream::to_jsonl(&rows))))
+    Ok((Box::new(Cursor::new(cream::to_jsonl(&rows))), left))
+}
+
+/// Whether bytes that no one calls text are in a column: they would come out as base64.
+fn has_bytes(column: &Type) -> bool {
+    match column {
+        Type::GroupType { fields, .. } => fields.iter().any(|field| has_bytes(field)),
+        Type::PrimitiveType { basic_info, physical_type, .. } => {
+            *physical_type == PhysicalType::BYTE_ARRAY
+                && matches!(basic_info.converted_type(), ConvertedType::NONE | ConvertedType::BSON)
+        }
+    }
 }

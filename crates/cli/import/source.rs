@@ -1,44 +1,54 @@
 //! The shapes in which others write their rows, and what becomes of each.
 
-use cream::engine::Message;
-use cream::{AnswerRow, ChoiceRow, Fields, PreferenceRow, Prompt, Row, SftRow, Turns};
+use std::collections::BTreeSet;
+
+use cream::{
+    AnswerRow, ChoiceRow, Fields, PreferenceRow, Prompt, Row, SftRow, Turns, of_answer, of_question, of_verdict,
+};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Target;
+use super::choices::{self, Choices};
+use super::question::{self, transcript};
 
-/// Every field that some shape has.
-pub(super) const KEYS: [&str; 16] = [
-    "id",
-    "question",
-    "question_stem",
-    "choices",
-    "answerKey",
-    "answer",
-    "chosen",
-    "rejected",
-    "prompt",
-    "messages",
-    "conversations",
-    "instruction",
-    "input",
-    "output",
-    "completion",
-    "system",
-];
+/// Names of an answer to imitate.
+const SAID: [&str; 3] = ["completion", "output", "response"];
+
+/// Names of a right answer.
+const RIGHT: [&str; 2] = ["answer", "answers"];
+
+/// Whether a column can change what becomes of a row.
+pub(super) fn is_read(name: &str) -> bool {
+    let known = [&["id", "chosen", "rejected"][..], &question::ASKED, &choices::LISTS, &choices::KEYS, &SAID, &RIGHT];
+    known.concat().contains(&name) || of_question(name) || of_answer(name) || of_verdict(name)
+}
 
 /// A row as it was found.
 pub(super) struct Source {
     id: Option<String>,
     prompt: Turns,
     rest: Rest,
+    /// Why the answer is neither to be imitated nor right.
+    unwanted: Option<String>,
+    /// A column that holds an answer by its name, where none was understood.
+    unread: Option<String>,
+    /// Columns that are not used.
+    pub(super) ignored: BTreeSet<String>,
 }
 
 /// What goes with a prompt.
 enum Rest {
-    Choices { choices: Vec<String>, answer: Option<usize> },
-    Answer(String),
-    Preference { chosen: String, rejected: String },
+    Choices {
+        choices: Vec<String>,
+        answer: Option<usize>,
+    },
+    /// Each of them is right.
+    Answers(Vec<String>),
+    Preference {
+        chosen: String,
+        rejected: String,
+    },
     Completion(String),
     Nothing,
 }
@@ -56,11 +66,18 @@ pub(super) enum Imported {
 
 impl Source {
     /// What the row is good for without more being said.
-    pub(super) fn suits(&self) -> Target {
-        match self.rest {
-            Rest::Choices { answer: Some(_), .. } | Rest::Answer(_) | Rest::Preference { .. } => Target::Task,
-            Rest::Completion(_) => Target::Sft,
-            Rest::Choices { answer: None, .. } | Rest::Nothing => Target::Prompts,
+    ///
+    /// # Errors
+    /// A column looks like an answer that is not understood.
+    pub(super) fn suits(&self) -> Result<Target, String> {
+        match (&self.rest, &self.unread) {
+            (Rest::Choices { answer: Some(_), .. } | Rest::Answers(_) | Rest::Preference { .. }, _) => Ok(Target::Task),
+            (Rest::Completion(_), _) => Ok(Target::Sft),
+            (_, Some(name)) => Err(format!(
+                "{name:?} looks like an answer and is not understood as one here, expected a shape that `cream import \
+                 --help` lists, or --as prompts to leave it out"
+            )),
+            (Rest::Choices { answer: None, .. } | Rest::Nothing, None) => Ok(Target::Prompts),
         }
     }
 
@@ -69,25 +86,41 @@ impl Source {
     /// # Errors
     /// A sentence that says what is missing.
     pub(super) fn into_row(self, target: Target, name: impl FnOnce() -> String) -> Result<Imported, String> {
-        let Source { id, prompt, rest } = self;
+        let Source { id, prompt, rest, unwanted, .. } = self;
         let id = id.unwrap_or_else(name);
+        if let (Target::Sft | Target::Task, Some(unwanted)) = (target, unwanted) {
+            return Err(unwanted);
+        }
         match target {
             Target::Prompts => Ok(Imported::Prompt(Prompt { id, prompt: with_letters(prompt, &rest) })),
             Target::Sft => {
                 let completion = match &rest {
-                    Rest::Completion(text) | Rest::Answer(text) | Rest::Preference { chosen: text, .. } => text.clone(),
+                    Rest::Completion(text) | Rest::Preference { chosen: text, .. } => text.clone(),
+                    Rest::Answers(answers) => answers[0].clone(),
                     Rest::Choices { choices, answer: Some(answer) } => lettered(*answer, &choices[*answer]),
                     Rest::Choices { answer: None, .. } | Rest::Nothing => {
                         return Err("no answer to imitate, expected one for --as sft".into());
                     }
                 };
+                if completion.trim().is_empty() {
+                    return Err("the answer to imitate is empty, expected what to say".into());
+                }
                 Ok(Imported::Sft(SftRow { prompt: with_letters(prompt, &rest), completion }))
             }
             Target::Task => match (prompt, rest) {
                 (Turns::Text(question), Rest::Choices { choices, answer: Some(answer) }) => {
                     Ok(Imported::Choice(ChoiceRow { id, question, choices, answer }))
                 }
-                (prompt, Rest::Answer(answer)) => Ok(Imported::Answer(AnswerRow { id, prompt, answer })),
+                (Turns::Messages(_), Rest::Choices { .. }) => {
+                    Err("choices after a conversation, expected a question alone for --as task".into())
+                }
+                (prompt, Rest::Answers(answers)) => match <[String; 1]>::try_from(answers) {
+                    Ok([answer]) => Ok(Imported::Answer(AnswerRow { id, prompt, answer })),
+                    Err(answers) => Err(format!(
+                        "{} right answers, expected one for --as task (--as sft takes the first)",
+                        answers.len()
+                    )),
+                },
                 (prompt, Rest::Preference { chosen, rejected }) => {
                     Ok(Imported::Preference(PreferenceRow { id, prompt, chosen, rejected }))
                 }
@@ -100,40 +133,31 @@ impl Source {
 impl Row for Source {
     fn from_fields(fields: &mut Fields) -> Result<Self, String> {
         let id = if fields.has("id") { Some(fields.id()?) } else { None };
-        if let Some((prompt, rest)) = question(fields)? {
-            return Ok(Source { id, prompt, rest });
-        }
-        if fields.has("chosen") || fields.has("rejected") {
-            let (prompt, rest) = preference(fields)?;
-            return Ok(Source { id, prompt, rest });
-        }
-        let prompt = prompt(fields)?;
-        let (prompt, rest) = if fields.has("completion") {
-            (prompt, Rest::Completion(fields.take("completion", SAID, said)?))
-        } else if fields.has("output") {
-            (prompt, Rest::Completion(fields.string("output")?))
-        } else if fields.has("answer") {
-            let answer = fields.take("answer", "a string or a number", |value| match value {
-                Value::String(text) => Some(text.clone()),
-                Value::Number(number) => Some(number.to_string()),
-                _ => None,
-            })?;
-            (prompt, Rest::Answer(answer))
+        unpack(fields);
+        let (prompt, rest) = if let Some(choices) = Choices::take(fields)? {
+            let answer = choices.answer(fields)?;
+            (question::take(fields)?, Rest::Choices { choices: choices.texts, answer })
+        } else if is_answer(fields, "chosen") || is_answer(fields, "rejected") {
+            preference(fields)?
         } else {
-            match prompt {
-                Turns::Messages(mut turns) if turns.last().is_some_and(|turn| turn.role == "assistant") => {
-                    let last = turns.pop().map(|turn| turn.content).unwrap_or_default();
-                    (Turns::Messages(turns), Rest::Completion(last))
-                }
-                prompt => (prompt, Rest::Nothing),
-            }
+            answered(fields)?
         };
-        match &prompt {
-            Turns::Messages(turns) if turns.last().is_none_or(|turn| turn.role == "assistant") => {
-                Err("no turn before the assistant's, expected one to answer".into())
-            }
-            _ => Ok(Source { id, prompt, rest }),
+        let unwanted = match rest {
+            Rest::Choices { .. } | Rest::Nothing => None,
+            _ => fields.take_verdict().err(),
+        };
+        let prompt = prompt.to_answer()?;
+        let mut used = prompt.texts();
+        match &rest {
+            Rest::Choices { choices, .. } => used.extend(choices.iter().map(String::as_str)),
+            Rest::Preference { chosen, rejected } => used.extend([chosen.as_str(), rejected]),
+            Rest::Completion(text) => used.push(text),
+            Rest::Answers(_) | Rest::Nothing => {}
         }
+        fields.refuse_rest(&used)?;
+        let ignored: BTreeSet<String> = fields.left().map(|(name, _)| name.to_owned()).collect();
+        let unread = ignored.iter().find(|name| of_answer(name)).cloned();
+        Ok(Source { id, prompt, rest, unwanted, unread, ignored })
     }
 
     fn id(&self) -> Option<&str> {
@@ -141,148 +165,140 @@ impl Row for Source {
     }
 }
 
-/// Multiple choice: `choices` beside `question` (or `question_stem`), or, as ARC's own files have it, inside it.
-fn question(fields: &mut Fields) -> Result<Option<(Turns, Rest)>, String> {
-    let (stem, choices) = if fields.has("choices") {
-        let key = if fields.has("question_stem") { "question_stem" } else { "question" };
-        (fields.string(key)?, fields.take("choices", CHOICES, choices)?)
-    } else if fields.has("question") && fields.has("answerKey") {
-        let expected = "{\"stem\", \"choices\": [{\"text\", \"label\"}, …]}";
-        fields.take("question", expected, |value| {
-            Some((value.get("stem")?.as_str()?.to_owned(), choices(value.get("choices")?)?))
-        })?
-    } else {
-        return Ok(None);
-    };
-    let (texts, labels): (Vec<String>, Vec<Option<String>>) = choices.into_iter().unzip();
-    if texts.len() < 2 || texts.iter().any(String::is_empty) {
-        return Err(format!("\"choices\" is {texts:?}, expected at least two, none of them empty"));
-    }
-    let key = if fields.has("answerKey") { "answerKey" } else { "answer" };
-    let answer = match fields.has(key) {
-        false => Value::Null,
-        true => fields.take(key, "the right choice", |value| Some(value.clone()))?,
-    };
-    let labelled = labels.iter().position(|label| label.is_some() && label.as_deref() == answer.as_str());
-    let answer = match labelled {
-        _ if answer.is_null() || answer == "" => None,
-        Some(index) => Some(index),
-        None => Some(ChoiceRow::index_of(&answer, &texts)?),
-    };
-    Ok(Some((Turns::Text(stem), Rest::Choices { choices: texts, answer })))
+/// `chosen` and `rejected` are answers, unless they say by a truth value whether the row's one answer is wanted.
+fn is_answer(fields: &Fields, key: &str) -> bool {
+    fields.get(key).is_some_and(|value| !value.is_boolean() && !value.is_number())
 }
 
-const CHOICES: &str = "a list of strings, {\"text\": […], \"label\": […]}, or a list of {\"text\", \"label\"}";
-
-/// Texts with their labels, if they have any.
-fn choices(value: &Value) -> Option<Vec<(String, Option<String>)>> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    if let (Some(texts), Some(labels)) = (value.get("text"), value.get("label")) {
-        let (texts, labels) = (texts.as_array()?, labels.as_array()?);
-        let both = texts.iter().zip(labels).map(|(t, label)| Some((text(t)?, Some(text(label)?))));
-        return if texts.len() == labels.len() { both.collect() } else { None };
+/// Reads columns that hold JSON in a string, and takes ARC's question apart, which has its choices inside.
+fn unpack(fields: &mut Fields) {
+    let speaks = |turn: &Value| turn.get("role").is_some() || turn.get("from").is_some();
+    for (key, any) in [
+        ("messages", true),
+        ("conversations", true),
+        ("conversation", true),
+        ("choices", true),
+        ("options", true),
+        ("endings", true),
+        // Texts, unless what they hold is a conversation.
+        ("prompt", false),
+        ("chosen", false),
+        ("rejected", false),
+    ] {
+        let Some(Value::String(text)) = fields.get(key) else { continue };
+        if let Ok(value @ (Value::Array(_) | Value::Object(_))) = serde_json::from_str(text)
+            && (any || value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(speaks)))
+        {
+            fields.put(key, value);
+        }
     }
-    let choice = |value: &Value| match value {
-        Value::String(text) => Some((text.clone(), None)),
-        value => Some((text(value.get("text")?)?, Some(text(value.get("label")?)?))),
-    };
-    value.as_array()?.iter().map(choice).collect()
+    if let Some(Value::Object(question)) = fields.get("question").cloned() {
+        let _ = fields.take("question", "an object", |_| Some(()));
+        for (key, value) in question {
+            fields.put(&key, value);
+        }
+    }
 }
 
 /// `chosen` and `rejected`: texts after a prompt, or conversations that differ in the last turn.
 fn preference(fields: &mut Fields) -> Result<(Turns, Rest), String> {
-    let expected = "a string, or messages of which the last is the assistant's";
-    let conversation = |value: &Value| match value {
-        Value::String(text) => Some((Vec::new(), text.clone())),
-        value => {
-            let mut turns = if value.is_object() { vec![turn(value)?] } else { turns(value)? };
-            let last = turns.pop().filter(|turn| turn.role == "assistant")?;
-            Some((turns, last.content))
+    let mut conversation = |key: &str| {
+        let mut turns = match fields.turns(key)? {
+            Turns::Messages(turns) => turns,
+            Turns::Text(text) => match transcript(&text) {
+                Some(turns) => turns,
+                None => return Ok((Vec::new(), text)),
+            },
+        };
+        match turns.pop() {
+            Some(last) if last.role == "assistant" => Ok((turns, last.content)),
+            _ => Err(format!("{key:?} does not end with the assistant's turn, expected an answer")),
         }
     };
-    let (before, chosen) = fields.take("chosen", expected, conversation)?;
-    let (before_rejected, rejected) = fields.take("rejected", expected, conversation)?;
+    let ((before, mut chosen), (before_rejected, mut rejected)) = (conversation("chosen")?, conversation("rejected")?);
     if before != before_rejected {
         return Err("\"chosen\" and \"rejected\" differ before their last turn, expected one prompt".into());
     }
     // Where the prompt stands in both, the field "prompt" repeats it, or a part of it.
-    let prompt = if before.is_empty() { prompt(fields)? } else { Turns::Messages(before) };
+    let prompt = if !before.is_empty() {
+        question::after_system(fields, Turns::Messages(before))?
+    } else if question::ASKED.iter().any(|key| fields.has(key)) {
+        if fields.get("prompt").and_then(Value::as_str).is_some_and(|prompt| transcript(prompt).is_some()) {
+            // Of HH-RLHF's form, in which a blank stands between "Assistant:" and the answer.
+            (chosen, rejected) = (chosen.trim().into(), rejected.trim().into());
+        }
+        question::take(fields)?
+    } else {
+        return Err(format!(
+            "no prompt beside \"chosen\" and \"rejected\", which are no conversations either (messages, or \"Human: …\" \
+             and \"Assistant: …\" after blank lines); the row has {}",
+            fields.names()
+        ));
+    };
     Ok((prompt, Rest::Preference { chosen, rejected }))
 }
 
-/// What is to be answered, under any of its names, after a `system` message if there is one.
-fn prompt(fields: &mut Fields) -> Result<Turns, String> {
-    let key =
-        ["prompt", "messages", "conversations", "instruction", "question"].into_iter().find(|key| fields.has(key));
-    let Some(key) = key else {
-        return Err(format!("none of the shapes that `cream import --help` lists; the row has {}", fields.names()));
-    };
-    let mut prompt = fields.take(key, "a string or a list of messages", |value| match value {
-        Value::String(text) => Some(Turns::Text(text.clone())),
-        value => turns(value).map(Turns::Messages),
-    })?;
-    if let Turns::Text(text) = &mut prompt
-        && key == "instruction"
-        && fields.has("input")
-    {
-        let input = fields.string("input")?;
-        if !input.is_empty() {
-            *text = format!("{text}\n\n{input}");
+/// A prompt and an answer, if there is one.
+fn answered(fields: &mut Fields) -> Result<(Turns, Rest), String> {
+    match question::take(fields)? {
+        Turns::Messages(mut turns) if turns.last().is_some_and(|turn| turn.role == "assistant") => {
+            let last = turns.pop().map(|turn| turn.content).unwrap_or_default();
+            if turns.is_empty() {
+                return Err("no turn before the assistant's, expected one to answer".into());
+            }
+            Ok((Turns::Messages(turns), Rest::Completion(last)))
         }
-    }
-    if fields.has("system") {
-        let system = fields.string("system")?;
-        if !system.is_empty() {
-            let turn = |role: &str, content| Message { role: role.into(), content };
-            let turns = match prompt {
-                Turns::Text(text) => vec![turn("user", text)],
-                Turns::Messages(turns) => turns,
+        prompt => {
+            let said = SAID.into_iter().find(|key| fields.has(key));
+            let right = RIGHT.into_iter().find(|key| fields.has(key));
+            let rest = match (said, right) {
+                (Some(key), _) => Rest::Completion(fields.completion(key)?),
+                (None, Some(key)) => right_answer(fields, key)?,
+                (None, None) => Rest::Nothing,
             };
-            prompt = Turns::Messages([vec![turn("system", system)], turns].concat());
+            Ok((prompt, rest))
         }
     }
-    Ok(prompt)
 }
 
-/// At least one turn.
-fn turns(value: &Value) -> Option<Vec<Message>> {
-    let turns: Vec<Message> = value.as_array()?.iter().map(turn).collect::<Option<_>>()?;
-    (!turns.is_empty()).then_some(turns)
-}
-
-/// `{"role", "content"}`, or ShareGPT's `{"from", "value"}` with its names.
-fn turn(value: &Value) -> Option<Message> {
-    let text = |one: &str, other: &str| value.get(one).or_else(|| value.get(other))?.as_str().map(str::to_owned);
-    let role = match text("role", "from")?.as_str() {
-        "human" => "user".into(),
-        "gpt" | "chatgpt" | "bing" | "bard" => "assistant".into(),
-        role @ ("system" | "user" | "assistant") => role.into(),
-        _ => return None,
-    };
-    Some(Message { role, content: text("content", "value")? })
-}
-
-const SAID: &str = "a string or a list of one message by the assistant";
-
-fn said(value: &Value) -> Option<String> {
-    match value {
+/// A text, a number, some of them that are all right, SQuAD's form of these, or yes and no, which are choices.
+fn right_answer(fields: &mut Fields, key: &str) -> Result<Rest, String> {
+    let one = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
-        value => match turns(value)?.as_slice() {
-            [only] if only.role == "assistant" => Some(only.content.clone()),
-            _ => None,
-        },
-    }
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    fields.take(key, "a string, a number, a list of them, {\"text\": […]}, true or false", |value| {
+        if let Value::Bool(yes) = value {
+            return Some(Rest::Choices { choices: vec!["no".into(), "yes".into()], answer: Some((*yes).into()) });
+        }
+        let list = value.as_array().or_else(|| value.get("text")?.as_array());
+        let answers = list.map_or_else(|| Some(vec![one(value)?]), |list| list.iter().map(one).collect())?;
+        let mut distinct: Vec<String> = Vec::new();
+        for answer in answers {
+            if !distinct.contains(&answer) {
+                distinct.push(answer);
+            }
+        }
+        Some(if distinct.is_empty() { Rest::Nothing } else { Rest::Answers(distinct) })
+    })
 }
 
 /// A question as a prompt shows it: with its choices.
-fn with_letters(prompt: Turns, rest: &Rest) -> Turns {
-    match (prompt, rest) {
-        (Turns::Text(question), Rest::Choices { choices, .. }) => {
-            let lines = choices.iter().enumerate().map(|(i, choice)| format!("\n{}", lettered(i, choice)));
-            Turns::Text(lines.fold(question, |text, line| text + &line))
+fn with_letters(mut prompt: Turns, rest: &Rest) -> Turns {
+    if let Rest::Choices { choices, .. } = rest {
+        let asked = match &mut prompt {
+            Turns::Text(question) => Some(question),
+            Turns::Messages(turns) => turns.last_mut().map(|turn| &mut turn.content),
+        };
+        if let Some(question) = asked {
+            for (i, choice) in choices.iter().enumerate() {
+                question.push('\n');
+                question.push_str(&lettered(i, choice));
+            }
         }
-        (prompt, _) => prompt,
     }
+    prompt
 }
 
 fn lettered(index: usize, choice: &str) -> String {

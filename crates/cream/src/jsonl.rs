@@ -1,5 +1,7 @@
 //! JSON lines: reading with errors that name file, line, field, value and what was expected; writing.
 
+mod foreign;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{BufRead, Read};
@@ -7,6 +9,7 @@ use std::io::{BufRead, Read};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::columns::is_nothing;
 use crate::error::{Error, Result};
 
 /// Longest line that is read, in bytes, so that a file without line ends cannot take all memory.
@@ -14,7 +17,8 @@ pub const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// What one line of a file holds.
 pub trait Row: Sized {
-    /// Takes what it needs out of the line's object; further fields are left alone.
+    /// Takes what it needs out of the line's object; further fields are left alone, but for those that belong to the
+    /// question ([`Fields::refuse_rest`]).
     ///
     /// # Errors
     /// A sentence that names the field, its value and what was expected.
@@ -29,8 +33,8 @@ pub trait Row: Sized {
 /// Reads all rows. Blank lines are passed over; a byte-order mark at the start is too.
 ///
 /// # Errors
-/// No rows; a line that is too long, not UTF-8, not a JSON object (NaN is not JSON), or not a row; an id seen before; a
-/// failing reader.
+/// No rows; a file of another kind (parquet, compressed, UTF-16); a line that is too long, not UTF-8, not a JSON object
+/// (NaN is not JSON), or not a row; an id seen before; a failing reader.
 pub fn read_jsonl<R: Row>(name: &str, reader: impl BufRead) -> Result<Vec<R>> {
     Ok(read_numbered(name, reader, &mut Err)?.into_iter().map(|(_, row)| row).collect())
 }
@@ -39,7 +43,7 @@ pub fn read_jsonl<R: Row>(name: &str, reader: impl BufRead) -> Result<Vec<R>> {
 /// reading, `Ok` passes the line over.
 ///
 /// # Errors
-/// What `bad` returns; no rows; a failing reader.
+/// What `bad` returns; no rows; a file of another kind; a failing reader.
 pub fn read_numbered<R: Row>(
     name: &str,
     mut reader: impl BufRead,
@@ -53,6 +57,11 @@ pub fn read_numbered<R: Row>(
         let read = reader.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut buffer).map_err(failed)?;
         if read == 0 {
             break;
+        }
+        if line == 1
+            && let Some(problem) = foreign::named(&buffer)
+        {
+            return Err(Error::file(name, problem));
         }
         if read > MAX_LINE_BYTES {
             bad(wrong(format!("longer than {MAX_LINE_BYTES} bytes")))?;
@@ -89,7 +98,11 @@ pub fn read_numbered<R: Row>(
 
 /// One line; `None` where it is blank.
 pub(crate) fn parse<R: Row>(line: &[u8]) -> Result<Option<R>, String> {
-    let text = std::str::from_utf8(line).map_err(|e| format!("not UTF-8 at byte {}", e.valid_up_to() + 1))?;
+    let text = std::str::from_utf8(line).map_err(|e| {
+        let at = e.valid_up_to();
+        let surrogate = matches!(line[at..], [0xed, 0xa0..=0xbf, ..]);
+        format!("not UTF-8 at byte {}{}", at + 1, if surrogate { ": half of a surrogate pair" } else { "" })
+    })?;
     if text.trim().is_empty() {
         return Ok(None);
     }
@@ -97,13 +110,19 @@ pub(crate) fn parse<R: Row>(line: &[u8]) -> Result<Option<R>, String> {
     match serde_json::from_str(text.trim_end()) {
         Ok(Value::Object(map)) => R::from_fields(&mut Fields(map)).map(Some),
         Ok(other) => Err(format!("{}, expected a JSON object", shown(&other))),
-        Err(e) => {
-            // The parser's own "line 1" would contradict ours.
-            let message = e.to_string();
-            let what = message.split(" at line ").next().unwrap_or(&message);
-            Err(format!("column {}: not JSON: {what}", e.column()))
-        }
+        // The parser's own "line 1" would contradict ours.
+        Err(e) => Err(format!("column {}: {}", e.column(), not_json(&e))),
     }
+}
+
+/// What a parser found, without the place.
+pub fn not_json(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let what = message.split(" at line ").next().unwrap_or(&message);
+    if what.contains("surrogate") || what.contains("end of hex escape") {
+        return "a lone surrogate (an escape such as \\ud800 without its other half), which is no character".into();
+    }
+    format!("not JSON: {what}")
 }
 
 /// Rows as lines.
@@ -170,7 +189,22 @@ impl Fields {
 
     /// Whether a field is there and not null.
     pub fn has(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(|value| !value.is_null())
+        self.get(key).is_some()
+    }
+
+    /// A field that stays where it is; none where it is null.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Puts a field in the place of another of the same name.
+    pub fn put(&mut self, key: &str, value: Value) {
+        self.0.insert(key.to_owned(), value);
+    }
+
+    /// The fields that are left and say something: not null, not empty.
+    pub fn left(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().filter(|(_, value)| !is_nothing(value)).map(|(name, value)| (name.as_str(), value))
     }
 
     /// The names of the fields that are left, quoted.
@@ -181,7 +215,7 @@ impl Fields {
 }
 
 /// A value as an error shows it: its beginning.
-fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     const LONGEST: usize = 60;
     let text = value.to_string();
     match text.char_indices().nth(LONGEST) {

@@ -10,6 +10,7 @@
 mod budget;
 mod by_name;
 mod chunks;
+mod columns;
 mod compare;
 mod config;
 #[cfg(not(target_arch = "wasm32"))]
@@ -41,6 +42,7 @@ mod weights;
 pub use cream_core as core;
 pub use cream_engine as engine;
 
+pub use columns::{of_answer, of_question, of_verdict};
 pub use compare::{CompareOptions, Comparison, Drift, MethodResult, ModelResult, compare};
 pub use config::{RunConfig, Tuning};
 #[cfg(not(target_arch = "wasm32"))]
@@ -52,7 +54,7 @@ pub use eval::{
 };
 pub use fingerprint::fingerprint;
 pub use iteration::Summary;
-pub use jsonl::{Fields, MAX_LINE_BYTES, Row, read_jsonl, read_numbered, to_jsonl};
+pub use jsonl::{Fields, MAX_LINE_BYTES, Row, not_json, read_jsonl, read_numbered, to_jsonl};
 pub use judge::{JudgeOptions, judge_prompts, judge_rewards, parse_score};
 pub use method::Method;
 pub use pair::{

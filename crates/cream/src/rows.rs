@@ -1,6 +1,7 @@
 //! Rows of the files between the stages of one iteration.
 
 mod completion;
+mod messages;
 mod metrics;
 mod pair;
 mod ranking;
@@ -15,7 +16,6 @@ use crate::jsonl::{Fields, Row};
 
 pub use completion::Completion;
 pub use metrics::{MetricsRow, PreferenceMetrics};
-pub(crate) use pair::{COMPLETION, said};
 pub use pair::{GivenPair, Pair};
 pub use ranking::Ranking;
 pub use rewards::Rewards;
@@ -27,44 +27,51 @@ pub enum Turns {
     /// One user turn, or raw text where the caller says so.
     #[serde(rename = "prompt")]
     Text(String),
-    /// Turns so far; the last is not the assistant's.
+    /// Turns so far; the last is the user's.
     #[serde(rename = "messages")]
     Messages(Vec<Message>),
 }
 
 impl Turns {
-    /// Takes `prompt` (a string, or TRL's list of messages) or `messages` out of a line.
+    /// Takes `prompt` (a string, or TRL's list of messages) or `messages` out of a line, in which nothing else may
+    /// belong to the question.
     pub(crate) fn take(fields: &mut Fields) -> Result<Self, String> {
-        let key = match (fields.has("prompt"), fields.has("messages")) {
-            (true, false) => "prompt",
-            (false, true) => "messages",
+        let turns = match (fields.has("prompt"), fields.has("messages")) {
+            (true, false) => fields.turns("prompt")?,
+            (false, true) => Turns::Messages(fields.messages("messages")?),
             (true, true) => return Err("both \"prompt\" and \"messages\", expected one of them".into()),
             (false, false) => {
                 return Err(format!("neither \"prompt\" nor \"messages\"; the line has {}", fields.names()));
             }
         };
-        let expected = if key == "prompt" { "a string or a list of messages" } else { MESSAGES };
-        let turns = fields.take(key, expected, |value| match value {
-            Value::String(text) if key == "prompt" => Some(Turns::Text(text.clone())),
-            other => messages(other).map(Turns::Messages),
-        })?;
-        match &turns {
-            Turns::Messages(messages) if messages.last().is_some_and(|last| last.role == "assistant") => {
-                Err(format!("{key:?} ends with the assistant's turn, expected one that the assistant is to answer"))
-            }
-            _ => Ok(turns),
+        fields.refuse_rest(&turns.texts())?;
+        turns.to_answer()
+    }
+
+    /// Itself, if the assistant is to answer it.
+    ///
+    /// # Errors
+    /// A conversation that does not end with the user's turn.
+    pub fn to_answer(self) -> Result<Self, String> {
+        match &self {
+            Turns::Messages(messages) => match messages.last() {
+                Some(last) if last.role == "user" => Ok(self),
+                last => Err(format!(
+                    "the prompt ends with the {}'s turn, expected the user's, which the assistant is to answer",
+                    last.map_or("nobody", |last| &last.role)
+                )),
+            },
+            Turns::Text(_) => Ok(self),
         }
     }
-}
 
-const MESSAGES: &str = "a list of {\"role\", \"content\"}, both strings";
-
-/// A list of at least one message.
-fn messages(value: &Value) -> Option<Vec<Message>> {
-    let text = |message: &Value, key: &str| message.get(key)?.as_str().map(str::to_owned);
-    let turn = |message: &Value| Some(Message { role: text(message, "role")?, content: text(message, "content")? });
-    let messages: Vec<_> = value.as_array()?.iter().map(turn).collect::<Option<_>>()?;
-    (!messages.is_empty()).then_some(messages)
+    /// What is said in each turn.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Turns::Text(text) => vec![text],
+            Turns::Messages(messages) => messages.iter().map(|message| message.content.as_str()).collect(),
+        }
+    }
 }
 
 pub(crate) fn strings(fields: &mut Fields, key: &str) -> Result<Vec<String>, String> {
@@ -210,14 +217,14 @@ mod tests {
             (b"{\"id\":\"a\",\"messages\":[]}", "line 1: \"messages\" is [], expected a list of"),
             (
                 b"{\"id\":\"a\",\"messages\":[{\"role\":\"assistant\",\"content\":\"x\"}]}",
-                "ends with the assistant's turn",
+                "the prompt ends with the assistant's turn, expected the user's",
             ),
             (b"{\"id\":\"a\",\"prompt\":\"x\",\"messages\":[]}", "both \"prompt\" and \"messages\""),
             (
                 b"{\"id\":\"a\",\"prompt\":\"x\"}\n{\"id\":\"a\",\"prompt\":\"y\"}",
                 "line 2: id \"a\" was seen before, on line 1",
             ),
-            (b"[1]", "line 1: [1], expected a JSON object"),
+            (b"5", "line 1: 5, expected a JSON object"),
             (b"{\"id\":\"a\",\"prompt\":\"x\"", "line 1: column 22: not JSON: EOF"),
             (b"{\"id\":\"a\",\"prompt\":\"\xff\"}", "line 1: not UTF-8 at byte 21"),
             (long.as_bytes(), "line 2: longer than 16777216 bytes"),

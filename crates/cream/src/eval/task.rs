@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::jsonl::{Fields, Row, read_numbered};
-use crate::rows::{COMPLETION, Turns, said, strings};
+use crate::rows::{Turns, strings};
 
 /// A question with its possible answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -178,18 +178,23 @@ impl Row for TaskRow {
                 return Err(format!("\"choices\" is {choices:?}, expected at least two, none of them empty"));
             }
             let answer = fields.take("answer", INDEX, |value| Some(value.clone()))?;
-            let answer = ChoiceRow::index_of(&answer, &choices)?;
+            let answer = ChoiceRow::index_of("answer", &answer, &choices)?;
+            fields.refuse_rest(&[&question])?;
             Ok(TaskRow::Choice(ChoiceRow { id, question, choices, answer }))
         } else if fields.has("chosen") || fields.has("rejected") {
+            fields.take_verdict()?;
             Ok(TaskRow::Preference(PreferenceRow {
                 id,
                 prompt: Turns::take(fields)?,
-                chosen: fields.take("chosen", COMPLETION, said)?,
-                rejected: fields.take("rejected", COMPLETION, said)?,
+                chosen: fields.completion("chosen")?,
+                rejected: fields.completion("rejected")?,
             }))
         } else if fields.has("answer") {
+            fields.take_verdict()?;
             let prompt = if fields.has("question") && !fields.has("prompt") && !fields.has("messages") {
-                Turns::Text(fields.string("question")?)
+                let question = fields.string("question")?;
+                fields.refuse_rest(&[&question])?;
+                Turns::Text(question)
             } else {
                 Turns::take(fields)?
             };
@@ -214,38 +219,39 @@ impl Row for TaskRow {
     }
 }
 
-const INDEX: &str = "the right choice: its index from 0, its letter, or its text";
+const INDEX: &str = "the right choice: its index from 0 as a number, its letter, or its text";
 
 impl ChoiceRow {
-    /// Which choice an answer means: an index from 0, a letter in either case, or a choice's text.
+    /// Which choice an answer means: a number is an index from 0, a string a letter in either case or a choice's text.
+    /// `key` is the field it stands in, for messages.
     ///
     /// # Errors
-    /// A sentence that says what was expected.
-    pub fn index_of(answer: &Value, choices: &[String]) -> Result<usize, String> {
+    /// A sentence that says what was expected; a string that means one choice by one reading and another by another.
+    pub fn index_of(key: &str, answer: &Value, choices: &[String]) -> Result<usize, String> {
         let wrong =
-            |what: &str| Err(format!("\"answer\" is {answer}{what}, expected {INDEX}, of {} choices", choices.len()));
-        let below = |index: usize| if index < choices.len() { Ok(index) } else { wrong("") };
-        match answer {
-            Value::Number(number) => match number.as_u64().and_then(|index| usize::try_from(index).ok()) {
-                Some(index) => below(index),
-                None => wrong(""),
-            },
-            Value::String(text) => {
-                let by_text = choices.iter().position(|choice| choice == text);
-                let by_letter = match text.as_bytes() {
-                    [letter @ (b'A'..=b'Z' | b'a'..=b'z')] => Some(usize::from(letter.to_ascii_uppercase() - b'A')),
-                    _ => None,
-                };
-                match (by_text, by_letter) {
-                    (Some(by_text), Some(by_letter)) if by_text != by_letter && by_letter < choices.len() => {
-                        wrong(", the text of one choice and the letter of another")
-                    }
-                    (Some(index), _) => Ok(index),
-                    (None, Some(index)) => below(index),
-                    (None, None) => wrong(""),
-                }
+            |what: &str| Err(format!("{key:?} is {answer}{what}, expected {INDEX}, of {} choices", choices.len()));
+        let Some(text) = answer.as_str() else {
+            let index = answer.as_u64().and_then(|index| usize::try_from(index).ok());
+            return index.filter(|&index| index < choices.len()).map_or_else(|| wrong(""), Ok);
+        };
+        let mut by_text = choices.iter().enumerate().filter(|(_, choice)| *choice == text).map(|(index, _)| index);
+        let (found, again) = (by_text.next(), by_text.next());
+        let by_letter = match text.as_bytes() {
+            [letter @ (b'A'..=b'Z' | b'a'..=b'z')] => Some(usize::from(letter.to_ascii_uppercase() - b'A')),
+            _ => None,
+        };
+        let inside = |index: &usize| *index < choices.len();
+        let by_index = text.parse().ok().filter(inside);
+        match (found, by_letter.filter(inside)) {
+            _ if again.is_some() => wrong(", the text of more than one choice"),
+            (Some(found), Some(by_letter)) if found != by_letter => {
+                wrong(", the text of one choice and the letter of another")
             }
-            _ => wrong(""),
+            (Some(found), _) if by_index.is_some_and(|index: usize| index != found) => {
+                wrong(", the text of one choice and the index of another")
+            }
+            (Some(index), _) | (None, Some(index)) => Ok(index),
+            (None, None) => wrong(""),
         }
     }
 }
@@ -265,7 +271,9 @@ mod tests {
             b"{\"id\":7,\"question\":\"q\",\"choices\":[\"x\",\"y\",\"z\"],\"answer\":2}\n\n\
             {\"question\":\"q\",\"choices\":[\"x\",\"y\"],\"answer\":\"b\"}\n\
             {\"id\":\"c\",\"question\":\"q\",\"choices\":[\"x\",\"y\"],\"answer\":\"x\"}\n\
-            {\"id\":\"d\",\"question\":\"q\",\"choices\":[\"A\",\"y\"],\"answer\":\"A\"}",
+            {\"id\":\"d\",\"question\":\"q\",\"choices\":[\"A\",\"y\"],\"answer\":\"A\"}\n\
+            {\"id\":\"e\",\"question\":\"q\",\"choices\":[\"3\",\"1\",\"12\"],\"answer\":\"12\"}\n\
+            {\"id\":\"f\",\"question\":\"q\",\"choices\":[\"1\",\"2\",\"3\"],\"answer\":1}",
         )
         .unwrap()
         .rows
@@ -273,7 +281,7 @@ mod tests {
             panic!("choices")
         };
         let seen: Vec<_> = rows.iter().map(|row| (row.id.as_str(), row.answer)).collect();
-        assert_eq!(seen, [("7", 2), ("line 3", 1), ("c", 0), ("d", 0)]);
+        assert_eq!(seen, [("7", 2), ("line 3", 1), ("c", 0), ("d", 0), ("e", 2), ("f", 1)]);
         let again = read(&to_jsonl(&rows)).unwrap();
         assert_eq!(again.rows, TaskRows::Choices(rows));
 
@@ -308,10 +316,31 @@ mod tests {
             (choices("-1"), "\"answer\" is -1, expected"),
             (choices("1.0"), "\"answer\" is 1.0, expected"),
             (choices("\"C\""), "\"answer\" is \"C\", expected"),
-            (choices("\"1\""), "\"answer\" is \"1\", expected"),
+            (choices("\"1\""), "\"answer\" is \"1\", expected the right choice: its index from 0 as a number"),
             (choices("\"B\""), "\"answer\" is \"B\", the text of one choice and the letter of another, expected"),
             (choices("null"), "\"answer\" is null, expected"),
             ("{\"question\":\"q\",\"choices\":[\"x\",\"\"],\"answer\":0}".into(), "none of them empty"),
+            (
+                "{\"question\":\"q\",\"choices\":[\"2\",\"1\",\"0\"],\"answer\":\"2\"}".into(),
+                "\"answer\" is \"2\", the text of one choice and the index of another, expected",
+            ),
+            (
+                "{\"question\":\"q\",\"choices\":[\"x\",\"y\",\"x\"],\"answer\":\"x\"}".into(),
+                "\"answer\" is \"x\", the text of more than one choice, expected",
+            ),
+            (
+                "{\"question\":\"q\",\"choices\":[\"x\",\"y\"],\"answer\":0,\"context\":\"c\"}".into(),
+                "\"context\" is \"c\": it belongs to the question",
+            ),
+            (
+                "{\"question\":\"q\",\"answer\":0,\"hint\":\"c\"}".into(),
+                "\"hint\" is \"c\": it belongs to the question",
+            ),
+            ("{\"question\":\"q\",\"answer\":0,\"is_correct\":false}".into(), "\"is_correct\" is false, expected true"),
+            (
+                "{\"prompt\":\"q\",\"chosen\":\"x\",\"rejected\":\"y\",\"label\":0}".into(),
+                "\"label\" is 0, expected true",
+            ),
             (
                 "{\"question\":\"q\",\"choices\":[\"x\"],\"answer\":0}".into(),
                 "\"choices\" is [\"x\"], expected at least two",

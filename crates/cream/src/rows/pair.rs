@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::Value;
 
 use super::completion::{finish, token_ids};
-use super::{Completion, Completions, Turns, messages};
+use super::{Completion, Completions, Turns};
 use crate::jsonl::{Fields, Row};
 
 /// A preference pair with the weight and the reference that training needs.
@@ -91,22 +91,9 @@ impl Serialize for Pair {
     }
 }
 
-pub(crate) const COMPLETION: &str = "a string or a list of one message by the assistant";
-
-/// The text of a completion in either form.
-pub(crate) fn said(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        turns => match messages(turns)?.as_slice() {
-            [only] if only.role == "assistant" => Some(only.content.clone()),
-            _ => None,
-        },
-    }
-}
-
 /// A completion with its tokens and its end, where they are there.
 fn completion(fields: &mut Fields, key: &str) -> Result<Completion, String> {
-    let mut completion = Completion::from(fields.take(key, COMPLETION, said)?);
+    let mut completion = Completion::from(fields.completion(key)?);
     let [ids, why] = ["token_ids", "finish"].map(|column| format!("{key}_{column}"));
     if fields.has(&ids) {
         completion.token_ids = Some(fields.take(&ids, "a list of tokens", token_ids)?);

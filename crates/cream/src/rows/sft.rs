@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::{MESSAGES, Turns, messages};
+use super::Turns;
 use crate::jsonl::{Fields, Row};
 
 /// What to say to what. Read from `{"prompt", "completion"}`, or from `{"messages"}`, of which the last turn is the
-/// assistant's and is learnt; earlier turns are the prompt, the assistant's among them.
+/// assistant's and is learnt; earlier turns are the prompt, the assistant's among them. A row that calls its answer
+/// unwanted (`"label": false`) is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SftRow {
     /// What is answered.
@@ -18,20 +19,30 @@ pub struct SftRow {
 
 impl Row for SftRow {
     fn from_fields(fields: &mut Fields) -> Result<Self, String> {
-        if fields.has("completion") || !fields.has("messages") {
-            return Ok(SftRow { prompt: Turns::take(fields)?, completion: fields.string("completion")? });
-        }
-        let mut turns = fields.take("messages", MESSAGES, messages)?;
-        match turns.pop() {
-            Some(last) if last.role == "assistant" && !turns.is_empty() => {
-                Ok(SftRow { prompt: Turns::Messages(turns), completion: last.content })
+        fields.take_verdict()?;
+        let row = if fields.has("completion") || !fields.has("messages") {
+            let prompt = Turns::take(fields)?;
+            SftRow { prompt, completion: fields.completion("completion")? }
+        } else {
+            let mut turns = fields.messages("messages")?;
+            fields.refuse_rest(&turns.iter().map(|turn| turn.content.as_str()).collect::<Vec<_>>())?;
+            match turns.pop() {
+                Some(last) if last.role == "assistant" && !turns.is_empty() => {
+                    SftRow { prompt: Turns::Messages(turns), completion: last.content }
+                }
+                last => {
+                    return Err(format!(
+                        "\"messages\" has {} turns and ends with {:?}, expected an \"assistant\" turn after others",
+                        turns.len() + 1,
+                        last.map_or_else(String::new, |last| last.role),
+                    ));
+                }
             }
-            last => Err(format!(
-                "\"messages\" has {} turns and ends with {:?}, expected an \"assistant\" turn after others",
-                turns.len() + 1,
-                last.map_or_else(String::new, |last| last.role),
-            )),
+        };
+        if row.completion.trim().is_empty() {
+            return Err("the answer to imitate is empty, expected what to say".into());
         }
+        Ok(row)
     }
 }
 
