@@ -12,6 +12,8 @@ mod gpu;
 mod import;
 /// Knobs, methods by name, rewards from outside, comparisons.
 mod methods;
+/// What `--model` and `--adapter` may name: folders, files, the hub, and what lies in their place.
+mod models;
 /// The page that `cream report` makes, in a browser too, and TensorBoard's files.
 mod report;
 /// `cream run` killed and taken up again.

@@ -33,7 +33,9 @@ pub(crate) struct Input {
 impl InputFlags {
     pub(crate) fn read(&self) -> Result<Input> {
         let (prompts, sft) = (read_rows(&self.prompts)?, self.sft.as_deref().map(read_rows).transpose()?);
-        Ok(Input { prompts, sft: sft.unwrap_or_default(), files: ModelFiles::open(&self.model)? })
+        let files = ModelFiles::open(&self.model)?;
+        files.tell();
+        Ok(Input { prompts, sft: sft.unwrap_or_default(), files })
     }
 }
 

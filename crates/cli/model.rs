@@ -1,8 +1,8 @@
 //! From `--model` and `--adapter` to a model on a device.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 use cream::Policy;
@@ -18,6 +18,8 @@ pub(crate) struct ModelFiles {
     /// By file name; one entry for a GGUF file.
     contents: BTreeMap<String, Vec<u8>>,
     is_gguf: bool,
+    /// What of the folder is not used.
+    notes: Vec<String>,
 }
 
 impl ModelFiles {
@@ -33,26 +35,60 @@ impl ModelFiles {
         let bytes = fs::read(path).with_context(|| {
             format!("--model {name}: cannot read it; expected a .gguf file, a folder, or a hub id like org/name")
         })?;
-        Ok(ModelFiles { name: name.to_owned(), contents: [(name.to_owned(), bytes)].into(), is_gguf: true })
+        Ok(ModelFiles {
+            name: name.to_owned(),
+            contents: [(name.to_owned(), bytes)].into(),
+            is_gguf: true,
+            notes: Vec::new(),
+        })
     }
 
     fn folder(name: &str, folder: &Path) -> Result<Self> {
-        let mut contents = BTreeMap::new();
-        let list = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-        for entry in list {
-            let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
-            if let Ok(file) = entry.file_name().into_string()
-                && hf::wanted(&file)
-            {
-                let bytes =
-                    fs::read(entry.path()).with_context(|| format!("cannot read {}", entry.path().display()))?;
-                contents.insert(file, bytes);
+        let mut files =
+            ModelFiles { name: name.to_owned(), contents: BTreeMap::new(), is_gguf: false, notes: Vec::new() };
+        for file in hf::FILES {
+            files.add(folder, file)?;
+        }
+        let names = names(folder)?;
+        let has_weights =
+            ["model.safetensors", "model.safetensors.index.json"].iter().any(|&file| names.contains(file));
+        match (names.contains("adapter_config.json"), has_weights) {
+            (true, false) => {
+                bail!("--model {name}: this folder is an adapter; give it as --adapter, and its base as --model")
             }
+            (true, true) => {
+                files.notes.push("the adapter beside the model is not used; --adapter would use it".to_owned())
+            }
+            (false, _) => {}
         }
-        if !contents.contains_key("config.json") && folder.join("adapter_config.json").exists() {
-            bail!("--model {name}: this folder is an adapter; give it as --adapter, and its base as --model");
+        if let Some(what) = hf::instead(names.iter().map(String::as_str)) {
+            bail!("--model {name}: this folder holds {what}");
         }
-        Ok(ModelFiles { name: name.to_owned(), contents, is_gguf: false })
+        // One that is missing is named when the model is read.
+        for file in hf::shards(&files.contents).with_context(|| name.to_owned())? {
+            files.add(folder, &file)?;
+        }
+        let unknown = hf::unknown_settings(&files.contents).with_context(|| name.to_owned())?.join(", ");
+        if !unknown.is_empty() {
+            files.notes.push(format!("config.json: passed over, since nothing is known of them: {unknown}"));
+        }
+        Ok(files)
+    }
+
+    /// Adds a file of the folder if it is there. A link to nothing is an error.
+    fn add(&mut self, folder: &Path, file: &str) -> Result<()> {
+        let path = folder.join(file);
+        match fs::read(&path) {
+            Ok(bytes) => _ = self.contents.insert(file.to_owned(), bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+        Ok(())
+    }
+
+    /// Says what of the folder is not used, quiet or not: the user may have meant it.
+    pub(crate) fn tell(&self) {
+        self.notes.iter().for_each(|note| eprintln!("{}: {note}", self.name));
     }
 
     /// What tells these files from others.
@@ -68,6 +104,13 @@ impl ModelFiles {
         let (checkpoint, text) = hf::load(&self.contents).with_context(|| self.name.clone())?;
         Ok((checkpoint, text.with_context(|| format!("{}: tokenizer.json: missing", self.name))?))
     }
+}
+
+/// The names of what lies in a folder.
+pub(crate) fn names(folder: &Path) -> Result<BTreeSet<String>> {
+    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>();
+    let names = list().with_context(|| format!("cannot read {}", folder.display()))?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
 }
 
 /// A model on its device, with what it needs to read and write text.
@@ -93,6 +136,7 @@ impl<B: Backend> Loaded<B> {
 /// Loads what the flags name; `trainable` unpacks the weights to f32.
 pub(crate) fn load<B: Backend>(backend: &B, args: &ModelArgs, trainable: bool) -> Result<Loaded<B>> {
     let files = ModelFiles::open(&args.model)?;
+    files.tell();
     let (checkpoint, text) = files.parse()?;
     check_weights(backend, &checkpoint, trainable)?;
     let model = Llama::new(backend.clone(), &checkpoint, trainable)?;
@@ -108,11 +152,26 @@ pub(crate) fn load<B: Backend>(backend: &B, args: &ModelArgs, trainable: bool) -
 
 /// Reads a PEFT folder; with its fingerprint.
 fn load_adapter<B: Backend>(backend: &B, config: &LlamaConfig, folder: &Path) -> Result<(Adapter<B>, String)> {
-    let read = |file: &str| {
-        let path = folder.join(file);
-        fs::read(&path).with_context(|| format!("--adapter {}: cannot read {file}", folder.display()))
+    const WEIGHTS: &str = "adapter_model.safetensors";
+    let shown = folder.display();
+    if folder.is_file() {
+        bail!("--adapter {shown}: a file, expected a folder in PEFT's layout (adapter_config.json, {WEIGHTS})");
+    }
+    let read =
+        |file: &str| fs::read(folder.join(file)).with_context(|| format!("--adapter {shown}: cannot read {file}"));
+    let settings = match read("adapter_config.json") {
+        Err(_) if folder.join("config.json").exists() => {
+            bail!("--adapter {shown}: this folder is a model, expected an adapter; give it as --model")
+        }
+        result => result?,
     };
-    let (settings, weights) = (read("adapter_config.json")?, read("adapter_model.safetensors")?);
+    if !folder.join(WEIGHTS).exists() && folder.join("adapter_model.bin").exists() {
+        bail!(
+            "--adapter {shown}: adapter_model.bin, pickled weights, which are not read: \
+             PeftModel.from_pretrained(…).save_pretrained(…) in PEFT writes {WEIGHTS}"
+        );
+    }
+    let weights = read(WEIGHTS)?;
     let adapter = Adapter::from_peft(backend, config, &settings, &weights)
         .with_context(|| format!("--adapter {}", folder.display()))?;
     Ok((adapter, cream::fingerprint([&settings[..], &weights[..]])))

@@ -106,6 +106,9 @@ impl Training {
         let mut store = Directory::lock(&self.output)?;
         let mut progress = Events::new(Shown::new(global), self.log, &self.output)?;
         let encoder = self.prompt.encoder(&loaded.text, loaded.model.config());
+        if let Some(dropout) = adapter.as_ref().map(Adapter::dropout).filter(|&dropout| dropout > 0.0) {
+            progress.log(&format!("adapter_config.json: lora_dropout is {dropout}; training goes on without dropout"));
+        }
         let trainee = Trainee {
             model: &mut loaded.model,
             adapter: adapter.as_mut(),

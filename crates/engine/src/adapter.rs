@@ -1,7 +1,9 @@
 //! LoRA adapters over any choice of a model's linears, in PEFT's layout on disk.
 
+mod peft;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cream_core::philox::{Stream, prompt_hash, uniform};
 use safetensors::{SafeTensors, tensor::TensorView};
@@ -11,7 +13,9 @@ use crate::backend::Backend;
 use crate::config::LlamaConfig;
 use crate::error::{Error, Result};
 use crate::matrix::{Lora, Matrix};
+use crate::stand_in;
 use crate::tensor::{Dtype, Tensor};
+use peft::PeftConfig;
 
 /// The linears of a block, under Hugging Face's names. Their order is that of the forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -116,6 +120,7 @@ pub struct Adapter<B: Backend> {
     config: LoraConfig,
     /// By layer and [`Linear`].
     blocks: Vec<[Option<Lora<B>>; 7]>,
+    dropout: f32,
 }
 
 impl<B: Backend> Adapter<B> {
@@ -162,41 +167,41 @@ impl<B: Backend> Adapter<B> {
     /// # Errors
     /// A config that is not LoRA's or asks for what is not supported; a tensor missing, unknown, or of a wrong shape or type.
     pub fn from_peft(backend: &B, model: &LlamaConfig, adapter_config: &[u8], weights: &[u8]) -> Result<Self> {
-        const CONFIG: &str = "adapter_config.json";
         const WEIGHTS: &str = "adapter_model.safetensors";
-        let json: serde_json::Value =
-            serde_json::from_slice(adapter_config).map_err(|e| Error::file(CONFIG, "contents", e))?;
-        // PEFT always writes these; its defaults are not ours.
-        if let Some(key) = ["r", "lora_alpha", "target_modules"].into_iter().find(|&key| json.get(key).is_none()) {
-            return Err(Error::file(CONFIG, key, "missing"));
+        let read = peft::read(adapter_config, model.num_hidden_layers)?;
+        let file =
+            SafeTensors::deserialize(weights).map_err(|e| Error::file(WEIGHTS, "header", stand_in::or(weights, e)))?;
+        let mut stored = BTreeMap::new();
+        for name in file.names() {
+            if let Some(twice) = stored.insert(peft::factor_name(name), name) {
+                return Err(Error::file(WEIGHTS, name, format_args!("the same factor as {twice}")));
+            }
         }
-        let fields: PeftConfig = serde_json::from_value(json).map_err(|e| Error::file(CONFIG, "contents", e))?;
-        fields.check().map_err(|(field, problem)| Error::file(CONFIG, field, problem))?;
-        fields.lora.check().map_err(|e| Error::file(CONFIG, "contents", e))?;
-        let file = SafeTensors::deserialize(weights).map_err(|e| Error::file(WEIGHTS, "header", e))?;
-        let mut unread: BTreeSet<&str> = file.names().into_iter().collect();
-        let mut read = |Factor { name, shape, .. }: &Factor| {
-            unread.remove(name.as_str());
-            let view = file.tensor(name).map_err(|e| Error::file(WEIGHTS, name, e))?;
+        let mut factor = |Factor { name, shape, .. }: &Factor| {
+            let own = stored.remove(name).unwrap_or(name);
+            let view = file.tensor(own).map_err(|e| Error::file(WEIGHTS, own, e))?;
             let dtype = match view.dtype() {
                 safetensors::Dtype::F32 => Dtype::F32,
                 safetensors::Dtype::F16 => Dtype::F16,
                 safetensors::Dtype::BF16 => Dtype::BF16,
-                other => return Err(Error::file(WEIGHTS, name, format!("type {other}, expected F32, F16 or BF16"))),
+                other => return Err(Error::file(WEIGHTS, own, format!("type {other}, expected F32, F16 or BF16"))),
             };
             if view.shape() != shape {
-                let problem = format!("shape {:?}, expected {shape:?}", view.shape());
-                return Err(Error::file(WEIGHTS, name, problem));
+                let problem = format!("shape {:?}, expected {shape:?} of this model", view.shape());
+                return Err(Error::file(WEIGHTS, own, problem));
             }
             Ok(Tensor { dtype, shape: shape.to_vec(), bytes: Cow::Borrowed(view.data()) }.to_f32())
         };
-        let adapter = Self::build(model, fields.lora, |factors| {
-            let values: Result<Vec<_>> = factors.iter().map(&mut read).collect();
+        let adapter = Self::build(model, read.lora, |factors| {
+            let values: Result<Vec<_>> = factors.iter().map(&mut factor).collect();
             Ok(uploaded(backend, values?))
         })?;
-        match unread.first() {
-            Some(name) => Err(Error::file(WEIGHTS, name, "a tensor that an adapter of this model does not have")),
-            None => Ok(adapter),
+        match stored.values().find(|name| !name.contains(".rotary_emb.")) {
+            Some(name) => {
+                let problem = format!("not a factor of the {} layers and target_modules", model.num_hidden_layers);
+                Err(Error::file(WEIGHTS, name, problem))
+            }
+            None => Ok(Adapter { dropout: read.dropout, ..adapter }),
         }
     }
 
@@ -219,7 +224,7 @@ impl<B: Backend> Adapter<B> {
         let lora = |[a, b]: [Matrix<B>; 2]| Lora { a, b, scale };
         let by_linear = paired(model.num_hidden_layers, is_target, matrices).into_iter();
         let blocks = by_linear.map(|pairs| pairs.map(|pair| pair.map(lora))).collect();
-        Ok(Adapter { config, blocks })
+        Ok(Adapter { config, blocks, dropout: 0.0 })
     }
 
     /// The contents of adapter_config.json and adapter_model.safetensors.
@@ -241,15 +246,7 @@ impl<B: Backend> Adapter<B> {
             (name, view.expect("as many values as its shape says"))
         });
         let weights = safetensors::serialize(views, None).map_err(|e| Error::Request(e.to_string()))?;
-        let config = PeftConfig {
-            peft_type: "LORA".into(),
-            task_type: Some("CAUSAL_LM".into()),
-            base_model_name_or_path: Some(base_model.into()),
-            inference_mode: true,
-            bias: Some("none".into()),
-            lora: self.config.clone(),
-            ..PeftConfig::default()
-        };
+        let config = PeftConfig::new(&self.config, base_model);
         let config = serde_json::to_string_pretty(&config).map_err(|e| Error::Request(e.to_string()))?;
         Ok((config, weights))
     }
@@ -271,7 +268,7 @@ impl<B: Backend> Adapter<B> {
         let scale = self.config.lora_alpha / self.config.r as f32;
         let by_linear = self.paired(copies).into_iter();
         let blocks = by_linear.map(|pairs| pairs.map(|pair| pair.map(|[a, b]| Lora { a, b, scale }))).collect();
-        Adapter { config: self.config.clone(), blocks }
+        Adapter { config: self.config.clone(), blocks, dropout: self.dropout }
     }
 
     /// All factors, in their order.
@@ -293,6 +290,12 @@ impl<B: Backend> Adapter<B> {
     /// Its shape.
     pub fn config(&self) -> &LoraConfig {
         &self.config
+    }
+
+    /// The share of inputs that PEFT drops while it trains this adapter, as its file says. Nothing is dropped here, in
+    /// training either.
+    pub fn dropout(&self) -> f32 {
+        self.dropout
     }
 
     pub(crate) fn get(&self, layer: usize, linear: Linear) -> Option<&Lora<B>> {
@@ -364,47 +367,4 @@ fn uploaded<B: Backend>(backend: &B, factors: impl IntoIterator<Item = Vec<f32>>
 fn factor_names(layer: usize, linear: Linear) -> [String; 2] {
     let module = linear.module_name(layer);
     ["lora_A", "lora_B"].map(|factor| format!("base_model.model.{module}.{factor}.weight"))
-}
-
-/// adapter_config.json: what we write, and of what PEFT writes that which changes the result.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct PeftConfig {
-    peft_type: String,
-    task_type: Option<String>,
-    base_model_name_or_path: Option<String>,
-    inference_mode: bool,
-    #[serde(flatten)]
-    lora: LoraConfig,
-    use_dora: bool,
-    use_rslora: bool,
-    lora_dropout: f32,
-    bias: Option<String>,
-    layers_to_transform: Option<serde_json::Value>,
-    modules_to_save: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    rank_pattern: serde_json::Map<String, serde_json::Value>,
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    alpha_pattern: serde_json::Map<String, serde_json::Value>,
-}
-
-impl PeftConfig {
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        if self.peft_type != "LORA" {
-            return Err(("peft_type", format!("{:?}, expected \"LORA\"", self.peft_type)));
-        }
-        let unsupported = [
-            ("use_dora", self.use_dora),
-            ("use_rslora", self.use_rslora),
-            ("bias", self.bias.as_deref().is_some_and(|bias| bias != "none")),
-            ("layers_to_transform", self.layers_to_transform.is_some()),
-            ("modules_to_save", self.modules_to_save.is_some()),
-            ("rank_pattern", !self.rank_pattern.is_empty()),
-            ("alpha_pattern", !self.alpha_pattern.is_empty()),
-        ];
-        match unsupported.into_iter().find(|(_, set)| *set) {
-            Some((field, _)) => Err((field, "set, expected plain LoRA with one rank for all linears".into())),
-            None => Ok(()),
-        }
-    }
 }

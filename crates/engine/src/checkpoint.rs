@@ -78,6 +78,49 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
+/// Refuses a tensor beside those of a configuration, unless the result is the same without it: it lies outside what the
+/// forward pass runs through (names that begin with one of `parts`), it follows from the configuration, or it is a bias of
+/// zeros. `tensor` is `None` where its type cannot be read.
+pub(crate) fn check_extra(
+    file: &str,
+    name: &str,
+    parts: &[&str],
+    tensor: Option<&Tensor<'_>>,
+    config: &LlamaConfig,
+) -> Result<()> {
+    const ROTARY: [&str; 2] = [".rotary_emb.", ".attn_rot_embd"];
+    /// Ends of names by which quantised safetensors (GPTQ, AWQ, bitsandbytes, FP8, MLX) keep what their weights mean.
+    const OF_QUANTISED: [&str; 11] = [
+        "_scale",
+        ".scale",
+        ".scales",
+        "_scale_inv",
+        ".qweight",
+        ".qzeros",
+        ".g_idx",
+        ".absmax",
+        ".quant_map",
+        ".SCB",
+        ".biases",
+    ];
+    let runs_through =
+        parts.iter().any(|part| name.starts_with(part)) && !ROTARY.iter().any(|part| name.contains(part));
+    let zeros = |tensor: &Tensor<'_>| tensor.to_f32().iter().all(|&value| value == 0.0);
+    if !runs_through || name.ends_with(".bias") && tensor.is_some_and(zeros) {
+        return Ok(());
+    }
+    if name.contains(".quant_state.") || OF_QUANTISED.iter().any(|end| name.ends_with(end)) {
+        let next = "of quantised weights, which are read from GGUF files only: give such a file, or weights in F32, F16 or BF16";
+        return Err(Error::file(file, name, next));
+    }
+    let layers = config.num_hidden_layers;
+    Err(Error::file(
+        file,
+        name,
+        format_args!("a tensor that a dense Llama of {layers} layers without biases does not have"),
+    ))
+}
+
 /// A tensor seen as `dtype`: converted when its turn comes to be written, so that no second model lies in memory.
 struct Converted<'t, 'a> {
     tensor: &'t Tensor<'a>,

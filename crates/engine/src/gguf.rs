@@ -5,6 +5,7 @@
 //! for rotary pairs that are neighbours. Blocks stay as they are: whole rows move.
 
 mod container;
+mod keys;
 #[cfg(test)]
 mod tests;
 mod vocab;
@@ -12,24 +13,36 @@ mod vocab;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, check_extra};
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use crate::text::Text;
 use container::Container;
 
+/// How the names of tensors begin that the forward pass runs through.
+const PARTS: [&str; 5] = ["blk.", "token_embd", "output", "rope_", "position_embd"];
+
 /// Reads the file called `name`. Tensors borrow from `bytes`, except q and k.
 pub fn load<'a>(name: &str, bytes: &'a [u8]) -> Result<(Checkpoint<'a>, Text)> {
     let mut container = Container::read(name, bytes)?;
+    keys::check_kind(&container)?;
     let architecture = container.string("general.architecture")?;
     if architecture != "llama" {
         let problem = format!("{architecture:?}, only \"llama\" is supported");
         return Err(Error::file(name, "general.architecture", problem));
     }
+    if let Some((tensor, problem)) = container.unreadable.iter().find(|(tensor, _)| hugging_face_name(tensor).is_some())
+    {
+        return Err(Error::file(name, tensor, problem));
+    }
     let stored = std::mem::take(&mut container.tensors);
     let config = configuration(&container, &stored)?;
     config.check(name)?;
+    keys::check_settings(&container, &config)?;
+    for tensor in container.unreadable.keys() {
+        check_extra(name, tensor, &PARTS, None, &config)?;
+    }
     let tensors = rename(name, &config, stored)?;
     let checkpoint = Checkpoint::new(name, config, tensors)?;
     let text = vocab::text(&container, checkpoint.config.vocab_size)?;
@@ -80,24 +93,36 @@ fn configuration(container: &Container, tensors: &BTreeMap<String, Tensor>) -> R
         rope_scaling: linear_scaling(container)?,
         tie_word_embeddings: !tensors.contains_key("output.weight"),
     };
-    if let Some(factors) = tensors.get("rope_freqs.weight") {
-        config.rope_scaling = Some(llama3_scaling(file, &config, &factors.to_f32())?);
+    if let Some(divisors) = tensors.get("rope_freqs.weight").map(Tensor::to_f32)
+        && divisors.iter().any(|&divisor| divisor != 1.0)
+    {
+        if config.rope_scaling.is_some() {
+            return Err(Error::file(
+                file,
+                "rope_freqs.weight",
+                "divisors beside linear scaling, expected one of the two",
+            ));
+        }
+        config.rope_scaling = Some(llama3_scaling(file, &config, &divisors)?);
     }
     Ok(config)
 }
 
+/// As llama.cpp reads it: scaling of no type is linear, and a factor of 0 is none.
 fn linear_scaling(container: &Container) -> Result<Option<RopeScaling>> {
-    let kind_key = "llama.rope.scaling.type";
-    let factor = match container.optional_string(kind_key)? {
+    const KIND: &str = "llama.rope.scaling.type";
+    let factor = match container.optional_string(KIND)? {
         Some("none") => None,
-        Some("linear") => container.float("llama.rope.scaling.factor")?,
-        None => container.float("llama.rope.scale_linear")?,
+        None | Some("linear") => match container.float("llama.rope.scaling.factor")? {
+            None => container.float("llama.rope.scale_linear")?,
+            factor => factor,
+        },
         Some(other) => {
             let problem = format!("{other:?}, only \"none\" and \"linear\" are supported");
-            return Err(Error::file(&container.file, kind_key, problem));
+            return Err(Error::file(&container.file, KIND, problem));
         }
     };
-    Ok(factor.filter(|&factor| factor != 1.0).map(|factor| RopeScaling::Linear { factor }))
+    Ok(factor.filter(|&factor| factor != 0.0 && factor != 1.0).map(|factor| RopeScaling::Linear { factor }))
 }
 
 /// Finds the parameters that the converter made `rope_freqs.weight` from: divisors of the frequencies, `[E / 2]`.
@@ -130,8 +155,10 @@ fn rename<'a>(
         if name == "rope_freqs.weight" {
             continue;
         }
-        let new =
-            hugging_face_name(&name).ok_or_else(|| Error::file(file, &name, "not a tensor of a dense Llama model"))?;
+        let Some(new) = hugging_face_name(&name) else {
+            check_extra(file, &name, &PARTS, Some(&tensor), config)?;
+            continue;
+        };
         if new.ends_with(".q_proj.weight") {
             restore_rows(file, &name, &mut tensor, config.num_attention_heads)?;
         } else if new.ends_with(".k_proj.weight") {

@@ -1,21 +1,24 @@
 //! Reads and writes the folder layout of Hugging Face's transformers, versions 4 and 5.
 
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tokenizer_json;
+mod weights;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::{Error, Result};
-use crate::tensor::{Dtype, Tensor};
+use crate::neutral::is_neutral;
+use crate::stand_in;
+use crate::tensor::Dtype;
 use crate::text::{Parts, Text, add_ends};
+pub use weights::{instead, shards};
 
 const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
@@ -29,26 +32,41 @@ const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// Files of a folder by name.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// Whether [`load`] has a use for a file of this name.
-pub fn wanted(name: &str) -> bool {
-    [CONFIG, GENERATION, WEIGHTS, INDEX, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE].contains(&name)
-        || (name.starts_with("model-") && name.ends_with(".safetensors"))
-}
+/// The names of the files that [`load`] has a use for; weights in parts have names of their own, see [`shards`].
+pub const FILES: [&str; 8] =
+    [CONFIG, GENERATION, WEIGHTS, INDEX, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE];
 
 /// Reads a model from its folder's files; no text where there is no `tokenizer.json`. Tensors borrow from `files`.
 pub fn load(files: &Files) -> Result<(Checkpoint<'_>, Option<Text>)> {
-    let raw = object(files, CONFIG)?.ok_or_else(|| Error::file(CONFIG, "file", "missing from the model's folder"))?;
-    let config = configuration(&raw)?;
-    config.check(CONFIG)?;
-    let (file, mut tensors) = weights(files)?;
-    // Both are left over in some files and follow from the configuration.
-    tensors.retain(|name, _| !name.ends_with(".rotary_emb.inv_freq"));
-    if config.tie_word_embeddings {
-        tensors.remove("lm_head.weight");
+    for name in FILES {
+        if let Some(what) = files.get(name).and_then(|bytes| stand_in::named(bytes)) {
+            return Err(Error::file(name, "file", what));
+        }
     }
+    let (raw, config) = settings(files)?;
+    let (file, tensors) = weights::read(files, &config)?;
     let checkpoint = Checkpoint::new(file, config, tensors)?;
     let text = text(files, &raw, checkpoint.config.vocab_size)?;
     Ok((checkpoint, text))
+}
+
+/// The keys of `config.json` of which nothing is known, and whose names do not speak of the computation: [`load`] passes
+/// over them.
+///
+/// # Errors
+/// A configuration that [`load`] refuses.
+pub fn unknown_settings(files: &Files) -> Result<Vec<String>> {
+    let (raw, config) = settings(files)?;
+    Ok(settings::check(&raw, &config)?.into_iter().map(str::to_owned).collect())
+}
+
+/// What config.json says, as it is and as it is understood.
+fn settings(files: &Files) -> Result<(Map<String, Value>, LlamaConfig)> {
+    let raw = object(files, CONFIG)?.ok_or_else(|| Error::file(CONFIG, "file", "missing from the model's folder"))?;
+    let config = configuration(&raw)?;
+    config.check(CONFIG)?;
+    settings::check(&raw, &config)?;
+    Ok((raw, config))
 }
 
 /// A `config.json` that transformers 4 and 5 both read, for weights stored as `dtype`.
@@ -106,7 +124,7 @@ fn object(files: &Files, name: &str) -> Result<Option<Map<String, Value>>> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(Some(object)),
         Ok(_) => Err(Error::file(name, "file", "expected a JSON object")),
-        Err(problem) => Err(Error::file(name, "file", problem)),
+        Err(problem) => Err(Error::file(name, "file", stand_in::or(bytes, problem))),
     }
 }
 
@@ -164,10 +182,11 @@ fn configuration(raw: &Map<String, Value>) -> Result<LlamaConfig> {
             return Err(Error::file(CONFIG, key, "true, only models without biases are supported"));
         }
     }
-    if let Some(act) = fields.string("hidden_act")?.filter(|&act| act != "silu") {
+    // Two names of one function in transformers.
+    if let Some(act) = fields.string("hidden_act")?.filter(|act| !["silu", "swish"].contains(act)) {
         return Err(Error::file(CONFIG, "hidden_act", format_args!("{act:?}, only \"silu\" is supported")));
     }
-    if fields.get("quantization_config").is_some() {
+    if raw.get("quantization_config").is_some_and(|value| !is_neutral("quantization_config", value)) {
         return Err(Error::file(
             CONFIG,
             "quantization_config",
@@ -193,82 +212,73 @@ fn configuration(raw: &Map<String, Value>) -> Result<LlamaConfig> {
     })
 }
 
-/// Base and scaling: `rope_parameters` in files of transformers 5, `rope_theta` and `rope_scaling` in older ones.
+/// Base and scaling: `rope_parameters` in files of transformers 5, `rope_theta` and `rope_scaling` in older ones. Where
+/// they disagree, versions of transformers read the one or the other.
 fn rope(config: &Fields) -> Result<(f64, Option<RopeScaling>)> {
-    let key = if config.get("rope_parameters").is_some() { "rope_parameters" } else { "rope_scaling" };
     let theta = config.number("rope_theta")?;
-    let Some(rope) = config.object(key)? else { return Ok((theta.unwrap_or(10_000.0), None)) };
-    let theta = rope.number("rope_theta")?.or(theta).unwrap_or(10_000.0);
-    let number = |name: &str| rope.required(&format!("{key}.{name}"), rope.number(name)?);
-    let kind = rope.string("rope_type")?.or(rope.string("type")?).unwrap_or("default");
-    let scaling = match kind {
-        "default" => None,
-        "linear" => Some(RopeScaling::Linear { factor: number("factor")? }),
-        "llama3" => Some(RopeScaling::Llama3 {
-            factor: number("factor")?,
-            low_freq_factor: number("low_freq_factor")?,
-            high_freq_factor: number("high_freq_factor")?,
-            original_max_position_embeddings: {
-                let name = "original_max_position_embeddings";
-                rope.required(&format!("{key}.{name}"), rope.size(name)?)?
-            },
-        }),
-        other => {
-            let problem = format!("{other:?}, supported are \"default\", \"linear\" and \"llama3\"");
-            return Err(Error::file(CONFIG, format_args!("{key}.rope_type"), problem));
+    let mut read = None;
+    for key in ["rope_scaling", "rope_parameters"] {
+        let Some(rope) = config.object(key)?.filter(|rope| !rope.object.is_empty()) else { continue };
+        let own = rope.number("rope_theta")?;
+        let both = own.zip(theta).filter(|(own, theta)| own != theta);
+        let scaling = rope_scaling(key, &rope)?;
+        let this = (own.or(theta).unwrap_or(10_000.0), scaling);
+        if let Some((own, theta)) = both {
+            return Err(Error::file(
+                CONFIG,
+                format_args!("{key}.rope_theta"),
+                format_args!("{own}, but rope_theta is {theta}"),
+            ));
         }
-    };
+        if read.is_some_and(|other| other != this) {
+            return Err(Error::file(CONFIG, key, "says other than rope_scaling"));
+        }
+        read = Some(this);
+    }
+    let (theta, scaling) = read.unwrap_or((theta.unwrap_or(10_000.0), None));
+    if let Some(RopeScaling::Llama3 { original_max_position_embeddings: original, .. }) = scaling {
+        const KEY: &str = "original_max_position_embeddings";
+        if let Some(other) = config.size(KEY)?.filter(|&other| other != original) {
+            return Err(Error::file(CONFIG, KEY, format_args!("{other}, but the rotary scaling's is {original}")));
+        }
+    }
     Ok((theta, scaling))
 }
 
-/// All tensors of the folder, and the file that names them.
-fn weights(files: &Files) -> Result<(&'static str, BTreeMap<String, Tensor<'_>>)> {
-    if let Some(bytes) = files.get(WEIGHTS) {
-        return Ok((WEIGHTS, shard(WEIGHTS, bytes)?));
+/// What `rope_scaling` or `rope_parameters` says.
+fn rope_scaling(key: &str, rope: &Fields) -> Result<Option<RopeScaling>> {
+    const ORIGINAL: &str = "original_max_position_embeddings";
+    let refuse = |name: &str, problem: String| Err(Error::file(CONFIG, format_args!("{key}.{name}"), problem));
+    let number = |name: &str| rope.required(&format!("{key}.{name}"), rope.number(name)?);
+    let (kind, older) = (rope.string("rope_type")?, rope.string("type")?);
+    if let Some((kind, older)) = kind.zip(older).filter(|(kind, older)| kind != older) {
+        return refuse("type", format!("{older:?}, but rope_type is {kind:?}"));
     }
-    let Some(index) = object(files, INDEX)? else {
-        return Err(Error::file(WEIGHTS, "file", format_args!("missing from the model's folder, as is {INDEX}")));
-    };
-    let index = Fields { file: INDEX, object: &index };
-    let map = index.required("weight_map", index.object("weight_map")?)?;
-    let mut shards = BTreeMap::new();
-    let mut tensors = BTreeMap::new();
-    for name in map.object.keys() {
-        let file = map.required(name, map.string(name)?)?;
-        if !shards.contains_key(file) {
-            let bytes = files.get(file).ok_or_else(|| {
-                Error::file(INDEX, name, format_args!("is in {file:?}, which is missing from the model's folder"))
-            })?;
-            shards.insert(file, shard(file, bytes)?);
-        }
-        let tensor = shards.get_mut(file).and_then(|shard| shard.remove(name));
-        tensors.insert(
-            name.clone(),
-            tensor.ok_or_else(|| Error::file(file, name, format_args!("missing, {INDEX} promises it")))?,
-        );
-    }
-    Ok((INDEX, tensors))
-}
-
-fn shard<'a>(file: &str, bytes: &'a [u8]) -> Result<BTreeMap<String, Tensor<'a>>> {
-    let parsed = SafeTensors::deserialize(bytes).map_err(|problem| Error::file(file, "header", problem))?;
-    parsed
-        .tensors()
-        .into_iter()
-        .map(|(name, view)| {
-            let dtype = match view.dtype() {
-                safetensors::Dtype::F32 => Dtype::F32,
-                safetensors::Dtype::F16 => Dtype::F16,
-                safetensors::Dtype::BF16 => Dtype::BF16,
-                other => {
-                    let problem = format!("element type {other:?}; supported are F32, F16, BF16");
-                    return Err(Error::file(file, name, problem));
-                }
+    let kind = kind.or(older).unwrap_or("default");
+    let (scaling, own): (_, &[&str]) = match kind {
+        "default" => (None, &[]),
+        "linear" => (Some(RopeScaling::Linear { factor: number("factor")? }), &["factor"]),
+        "llama3" => {
+            let scaling = RopeScaling::Llama3 {
+                factor: number("factor")?,
+                low_freq_factor: number("low_freq_factor")?,
+                high_freq_factor: number("high_freq_factor")?,
+                original_max_position_embeddings: rope.required(&format!("{key}.{ORIGINAL}"), rope.size(ORIGINAL)?)?,
             };
-            let tensor = Tensor { dtype, shape: view.shape().to_vec(), bytes: Cow::Borrowed(view.data()) };
-            Ok((name, tensor))
-        })
-        .collect()
+            (Some(scaling), &["factor", "low_freq_factor", "high_freq_factor"])
+        }
+        other => {
+            return refuse("rope_type", format!("{other:?}, supported are \"default\", \"linear\" and \"llama3\""));
+        }
+    };
+    for (name, value) in rope.object {
+        let known =
+            ["rope_type", "type", "rope_theta", ORIGINAL].contains(&name.as_str()) || own.contains(&name.as_str());
+        if !known && !is_neutral(name, value) {
+            return refuse(name, format!("{value}, which {kind:?} does not have"));
+        }
+    }
+    Ok(scaling)
 }
 
 fn text(files: &Files, config: &Map<String, Value>, embedded: usize) -> Result<Option<Text>> {

@@ -26,6 +26,8 @@ pub mod hf;
 mod llama;
 mod matrix;
 mod memory;
+mod neutral;
+mod stand_in;
 mod tensor;
 #[cfg(test)]
 mod tests;

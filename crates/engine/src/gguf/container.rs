@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::error::{Error, Result};
+use crate::stand_in;
 use crate::tensor::{Dtype, Tensor};
 
 /// A metadata value. Strings are checked for UTF-8 when they are asked for: most are never used.
@@ -35,22 +36,34 @@ pub(super) struct Container<'a> {
     pub(super) file: String,
     metadata: BTreeMap<&'a str, Value<'a>>,
     pub(super) tensors: BTreeMap<String, Tensor<'a>>,
+    /// What is wrong with the types of tensors that cannot be read, by name.
+    pub(super) unreadable: BTreeMap<String, String>,
 }
 
 impl<'a> Container<'a> {
     /// Reads the file called `file`: header, metadata, and where each tensor lies.
     pub(super) fn read(file: &str, bytes: &'a [u8]) -> Result<Self> {
         let mut reader = Reader { file, bytes, at: 0 };
-        let magic = reader.array::<4>("magic")?;
-        if &magic != b"GGUF" {
-            return Err(Error::file(file, "magic", format_args!("bytes {magic:02x?}, expected \"GGUF\"")));
+        if !bytes.starts_with(b"GGUF") {
+            // After eight bytes of length, the header of a safetensors file is an object.
+            let problem = if bytes.get(6..10) == Some(b"\0\0{\"") {
+                "a safetensors file: give the folder that holds it, with config.json and tokenizer.json".to_owned()
+            } else {
+                let start = &bytes[..bytes.len().min(4)];
+                stand_in::or(bytes, format_args!("bytes {start:02x?}, expected \"GGUF\""))
+            };
+            return Err(Error::file(file, "magic", problem));
         }
+        reader.array::<4>("magic")?;
         match reader.u32("version")? {
             2 | 3 => {}
-            version if version.swap_bytes() == 3 => {
+            version if [1, 2, 3].contains(&version.swap_bytes()) => {
                 return Err(Error::file(file, "version", "big-endian, only little-endian files are supported"));
             }
-            version => return Err(Error::file(file, "version", format_args!("{version}, expected 2 or 3"))),
+            version => {
+                let problem = format!("{version}, expected 2 or 3: convert the model anew with llama.cpp");
+                return Err(Error::file(file, "version", problem));
+            }
         }
         let tensor_count = reader.count("tensor count", TENSOR_MIN_BYTES)?;
         let key_count = reader.count("metadata count", PAIR_MIN_BYTES)?;
@@ -64,7 +77,8 @@ impl<'a> Container<'a> {
                 return Err(Error::file(file, key, "appears twice in the metadata"));
             }
         }
-        let mut container = Container { file: file.to_owned(), metadata, tensors: BTreeMap::new() };
+        let mut container =
+            Container { file: file.to_owned(), metadata, tensors: BTreeMap::new(), unreadable: BTreeMap::new() };
 
         let infos = (0..tensor_count).map(|index| TensorInfo::read(&mut reader, index)).collect::<Result<Vec<_>>>()?;
         let alignment = container.size("general.alignment")?.unwrap_or(32);
@@ -75,15 +89,26 @@ impl<'a> Container<'a> {
         let start = reader.at.checked_next_multiple_of(alignment).unwrap_or(usize::MAX);
         let data = bytes.get(start..).unwrap_or_default();
         for info in infos {
-            let (name, tensor) = info.locate(file, data, alignment)?;
-            if container.tensors.insert(name.to_owned(), tensor).is_some() {
+            let name = info.name.to_owned();
+            let twice = match &info.dtype {
+                Ok(dtype) => {
+                    container.tensors.insert(name.clone(), info.locate(*dtype, file, data, alignment)?).is_some()
+                }
+                Err(problem) => container.unreadable.insert(name.clone(), problem.clone()).is_some(),
+            };
+            if twice || container.tensors.contains_key(&name) && container.unreadable.contains_key(&name) {
                 return Err(Error::file(file, name, "this tensor appears twice"));
             }
         }
         Ok(container)
     }
 
-    fn wrong(&self, key: &str, value: Value, expected: &str) -> Error {
+    /// All metadata whose keys begin with `prefix`, by the rest of the key.
+    pub(super) fn under<'s>(&'s self, prefix: &'s str) -> impl Iterator<Item = (&'a str, Value<'a>)> + 's {
+        self.metadata.iter().filter_map(move |(key, &value)| Some((key.strip_prefix(prefix)?, value)))
+    }
+
+    pub(super) fn wrong(&self, key: &str, value: Value, expected: &str) -> Error {
         Error::file(&self.file, key, format_args!("{}, expected {expected}", value.describe()))
     }
 
@@ -182,22 +207,49 @@ impl Value<'_> {
         }
     }
 
+    /// As a number, where it is one.
+    pub(super) fn number(self) -> Option<f64> {
+        match self {
+            Value::Float(value) => Some(value),
+            other => other.integer().map(|value| value as f64),
+        }
+    }
+
+    /// Whether there is nothing in it: no flag, no text, no elements, or numbers that are all 0 or −1.
+    pub(super) fn is_nothing(self) -> bool {
+        match self {
+            Value::Bool(set) => !set,
+            Value::String(text) => text.is_empty(),
+            Value::Array(array) => {
+                array.len == 0 || array.scalars().is_some_and(|mut values| values.all(Value::is_nothing))
+            }
+            // The largest u32 is −1 to the writers of GGUF.
+            number => [0.0, -1.0, f64::from(u32::MAX)].map(Some).contains(&number.number()),
+        }
+    }
+
     fn describe(self) -> String {
         match self {
             Value::Unsigned(value) => value.to_string(),
             Value::Signed(value) => value.to_string(),
             Value::Float(value) => value.to_string(),
             Value::Bool(value) => value.to_string(),
-            Value::String(bytes) => format!("a string of {} bytes", bytes.len()),
+            Value::String(text) if text.len() <= 80 => format!("{:?}", String::from_utf8_lossy(text)),
+            Value::String(text) => format!("a string of {} bytes", text.len()),
             Value::Array(array) => format!("an array of {} values of type {}", array.len, array.kind),
         }
     }
 }
 
 impl<'a> Array<'a> {
+    fn scalars(self) -> Option<impl Iterator<Item = Value<'a>> + use<'a>> {
+        let width = scalar_bytes(self.kind)?;
+        Some(self.bytes.chunks_exact(width).filter_map(move |bytes| scalar(self.kind, bytes)))
+    }
+
     fn integers(self) -> Option<impl Iterator<Item = i64> + use<'a>> {
-        let width = scalar_bytes(self.kind).filter(|_| !matches!(self.kind, FLOAT32 | FLOAT64 | BOOL))?;
-        Some(self.bytes.chunks_exact(width).filter_map(move |bytes| scalar(self.kind, bytes)?.integer()))
+        let integers = !matches!(self.kind, FLOAT32 | FLOAT64 | BOOL);
+        Some(self.scalars().filter(|_| integers)?.filter_map(Value::integer))
     }
 }
 
@@ -339,7 +391,8 @@ impl<'f, 'a> Reader<'f, 'a> {
 struct TensorInfo<'a> {
     name: &'a str,
     shape: Vec<usize>,
-    dtype: Dtype,
+    /// Or what is wrong with the type, which matters only where the tensor is needed.
+    dtype: Result<Dtype, String>,
     offset: u64,
 }
 
@@ -368,25 +421,26 @@ impl<'a> TensorInfo<'a> {
         shape.reverse();
         let dtype = dtype(reader.u32(name)?).map_err(|found| {
             let supported = "supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K";
-            Error::file(file, name, format_args!("element type {found}; {supported}"))
-        })?;
+            format!("element type {found}; {supported}")
+        });
         Ok(TensorInfo { name, shape, dtype, offset: reader.u64(name)? })
     }
 
-    fn locate(self, file: &str, data: &'a [u8], alignment: usize) -> Result<(&'a str, Tensor<'a>)> {
-        let TensorInfo { name, shape, dtype, offset } = self;
+    fn locate(&self, dtype: Dtype, file: &str, data: &'a [u8], alignment: usize) -> Result<Tensor<'a>> {
+        let TensorInfo { name, shape, .. } = self;
+        let offset = self.offset;
         let (cols, rows) = shape.split_last().unwrap_or((&0, &[]));
         let size = rows.iter().try_fold(dtype.row_bytes(*cols), |size, &rows| Some(size?.checked_mul(rows))).flatten();
         let Some(size) = size else {
             let problem = format!("shape {shape:?} does not fit {dtype:?} blocks of {} elements", dtype.block_len());
             return Err(Error::file(file, name, problem));
         };
-        if offset % alignment as u64 != 0 {
+        if !offset.is_multiple_of(alignment as u64) {
             return Err(Error::file(file, name, format_args!("offset {offset}, expected a multiple of {alignment}")));
         }
         let rest = usize::try_from(offset).ok().and_then(|offset| data.get(offset..));
         match rest.and_then(|rest| rest.get(..size)) {
-            Some(bytes) => Ok((name, Tensor { dtype, shape, bytes: Cow::Borrowed(bytes) })),
+            Some(bytes) => Ok(Tensor { dtype, shape: shape.clone(), bytes: Cow::Borrowed(bytes) }),
             None => {
                 let problem =
                     format!("needs {size} bytes at offset {offset} of the data, which is {} long", data.len());

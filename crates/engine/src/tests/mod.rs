@@ -64,6 +64,7 @@ pub(crate) mod models;
 mod optimiser;
 mod oracle;
 mod packed;
+mod peft;
 pub(crate) mod random;
 mod requests;
 mod threads;

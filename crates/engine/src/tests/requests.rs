@@ -109,11 +109,10 @@ fn peft_folders() {
     for (field, value) in [
         ("peft_type", json!("IA3")),
         ("use_dora", json!(true)),
-        ("use_rslora", json!(true)),
         ("bias", json!("all")),
         ("layers_to_transform", json!([0])),
         ("modules_to_save", json!(["lm_head"])),
-        ("rank_pattern", json!({ "q_proj": 4 })),
+        ("rank_pattern", json!({ "q_proj": 5 })),
         ("alpha_pattern", json!({ "q_proj": 4 })),
     ] {
         assert_refused(read(json!({ field: value }), &weights), &["adapter_config.json", field]);
