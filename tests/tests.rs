@@ -14,10 +14,15 @@ mod import;
 mod methods;
 /// What `--model` and `--adapter` may name: folders, files, the hub, and what lies in their place.
 mod models;
+/// Where results go: never over an input, a device or a link; standard input and output.
+mod outputs;
 /// The page that `cream report` makes, in a browser too, and TensorBoard's files.
 mod report;
 /// `cream run` killed and taken up again.
 mod resume;
+/// Programs that give rewards: how they fail, what they leave running.
+#[cfg(unix)]
+mod rewards;
 /// A real instruct model against an independent implementation.
 mod smollm2;
 /// What the other modules share: the tiny model, calls of the program, folders.

@@ -16,6 +16,7 @@ use crate::device::Job;
 use crate::eval::TaskFlags;
 use crate::files::say;
 use crate::input::{self, Input, InputFlags};
+use crate::inputs::Made;
 use crate::interrupt;
 use crate::progress::Shown;
 use crate::report;
@@ -46,7 +47,7 @@ pub(crate) struct Args {
     /// Methods, comma-separated: cream, srlm, srlm-judge, oracle, sft-only
     #[arg(long, value_name = "METHODS", value_delimiter = ',', value_parser = named::<Method>, default_value = "cream,srlm")]
     methods: Vec<Method>,
-    /// A task to measure every model by, as for `cream eval`; may be given several times
+    /// A task to measure every model by, as for `cream eval`, - from standard input; may be given several times
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
     #[command(flatten)]
@@ -66,6 +67,9 @@ pub(crate) struct Args {
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         interrupt::resumable()?;
+        let settings = self.settings.config.iter().map(|path| ("--config", path));
+        let others = settings.chain(self.task.iter().map(|path| ("--task", path)));
+        self.input.check(others, &self.output, Made::Comparison)?;
         let mut progress = Shown::new(global);
         let config = self.settings.config_without_method(&mut progress)?;
         let oracle = self.methods.contains(&Method::Oracle);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use cream::engine::Backend;
 use cream::{
     AnswerMode, AnswerRow, CompareOptions, Comparison, Directory, EvalOptions, Method, Prompt, RunConfig, RunInputs,
@@ -16,6 +16,7 @@ use crate::compare;
 use crate::device::Job;
 use crate::files::say;
 use crate::input;
+use crate::inputs::{Inputs, Made};
 use crate::interrupt;
 use crate::model::ModelFiles;
 use crate::progress::Shown;
@@ -98,10 +99,10 @@ impl Rows {
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         interrupt::resumable()?;
+        Inputs::files([])?.check_folder(&self.output, Made::Comparison)?;
         let mut store = Directory::lock(&self.output)?;
-        for (name, bytes) in cream_demo::model() {
-            store.write(&format!("model/{name}"), &bytes)?;
-        }
+        let model = cream_demo::model().into_iter().map(|(name, bytes)| (format!("model/{name}"), bytes));
+        leave(&mut store, &model.collect::<Vec<_>>())?;
         let model = self.output.join("model").display().to_string();
         let mut comparisons = Vec::new();
         for seed in 0..self.seeds {
@@ -117,13 +118,26 @@ impl Job for Args {
     }
 }
 
+/// Writes files of the demo, none over another's.
+fn leave(store: &mut Directory, files: &[(impl AsRef<str>, Vec<u8>)]) -> Result<()> {
+    for (name, bytes) in files {
+        let path = store.path().join(name.as_ref());
+        let found = store.read(name.as_ref())?;
+        ensure!(
+            found.is_none_or(|found| found == *bytes),
+            "{}: not the demo's, expected another --output",
+            path.display()
+        );
+    }
+    Ok(files.iter().try_for_each(|(name, bytes)| store.write(name.as_ref(), bytes))?)
+}
+
 /// The whole comparison with one seed.
 fn one<B: Backend>(backend: &B, model: &str, seed: u32, folder: &Path, global: &Global) -> Result<Comparison> {
     let Rows { prompts, sft, tests } = Rows::new(seed);
     let mut store = Directory::lock(folder)?;
-    store.write("prompts.jsonl", &to_jsonl(&prompts))?;
-    store.write("sft.jsonl", &to_jsonl(&sft))?;
-    store.write("test.jsonl", &to_jsonl(&tests))?;
+    let rows = [("prompts.jsonl", to_jsonl(&prompts)), ("sft.jsonl", to_jsonl(&sft)), ("test.jsonl", to_jsonl(&tests))];
+    leave(&mut store, &rows)?;
     let config = settings(seed);
     let files = ModelFiles::open(model)?;
     let (checkpoint, text) = files.parse()?;

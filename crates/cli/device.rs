@@ -9,6 +9,7 @@ use cream::engine::{Backend, Cpu};
 use pollster::block_on;
 
 use crate::args::Global;
+use crate::files::tell;
 use crate::memory;
 
 /// What `--device` asks for.
@@ -96,7 +97,7 @@ pub(crate) fn dispatch(global: &Global, job: impl Job + Send) -> Result<()> {
     let gpu = block_on(Gpu::new(index))
         .with_context(|| format!("--device {asked}: cannot open the device; --device cpu computes without it"))?;
     if !global.quiet {
-        eprintln!("{}: {}", global.device, gpu.name());
+        tell(&format!("{}: {}", global.device, gpu.name()));
     }
     let budget = memory::budget(global.memory, gpu.memory_bytes())?;
     job.run(gpu.with_budget(budget), &global)

@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cream::engine::Backend;
-use cream::{AnswerMode, EvalOptions, EvalReport, Measures, Policy, Store, Task, TaskRows};
+use cream::{AnswerMode, EvalOptions, EvalReport, Measures, Policy, Task, TaskRows};
 use pollster::block_on;
 use serde::Serialize;
 
 use crate::args::{Global, ModelArgs, PromptFlags, named, set};
 use crate::device::Job;
-use crate::files::{BadLines, open, place, say};
+use crate::files::{self, BadLines, name, open, say, tell};
+use crate::inputs::Inputs;
 use crate::model;
+use crate::output::Place;
 use crate::progress::Shown;
 
 /// Measure a model by tasks: multiple choice, written answers, preferences
@@ -29,7 +31,8 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// A task, JSONL; may be given several times. It is called by the file's name, or by its path where names are equal
+    /// A task, JSONL, - from standard input; may be given several times. It is called by the file's name, or by its path where
+    /// names are equal
     #[arg(long, value_name = "FILE", required = true)]
     task: Vec<PathBuf>,
     /// Rewards of preferences are relative to this model [default: the model without --adapter]
@@ -51,7 +54,8 @@ pub(crate) struct Args {
     /// Pass over bad lines, and say how many there were
     #[arg(long)]
     skip_bad: bool,
-    /// What became of each row, JSONL: log-likelihoods of choices, answers, rewards
+    /// What became of each row, JSONL: log-likelihoods of choices, answers, rewards; - is standard output, and then the
+    /// table goes to standard error
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// One JSON object for each task on stdout, instead of a table
@@ -96,9 +100,13 @@ struct Line<'a> {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        let inputs = Inputs::files(self.task.iter().map(|file| ("--task", file)))?.with(&self.model);
+        let inputs = self.reference.iter().fold(inputs, |inputs, model| inputs.with_model("--reference", model));
+        let mut place = self.output.as_deref().map(|output| Place::open(output, &inputs)).transpose()?;
+        let has_rows = place.as_ref().is_some_and(Place::is_standard_output);
+        ensure!(!(self.json && has_rows), "--json: standard output has the rows, expected another --output");
         let tasks = self.task.iter().map(|file| self.measure.read(file, &self.task, self.skip_bad));
         let tasks = tasks.collect::<Result<Vec<_>>>()?;
-        let place = self.output.as_deref().map(place).transpose()?;
         let preferences = tasks.iter().find(|task| matches!(task.rows, TaskRows::Preferences(_)));
         if let Some(task) = preferences
             && self.model.adapter.is_none()
@@ -125,15 +133,22 @@ impl Job for Args {
             let evaluation = block_on(cream::evaluate(policy, Some(reference), task, &options, &mut progress))?;
             let of_task = evaluation.outcomes.iter().map(|outcome| Line { task: &task.name, outcome });
             lines.extend(cream::to_jsonl(&of_task.collect::<Vec<_>>()));
-            if self.json {
-                say(&serde_json::to_string(&evaluation.report)?)?;
-            }
             reports.push(evaluation.report);
         }
-        if let Some((mut store, name)) = place {
-            store.write(name, &lines)?;
+        if let Some(place) = &mut place {
+            place.write(&lines)?;
         }
-        if self.json { Ok(()) } else { table(&reports).iter().try_for_each(|line| say(line)) }
+        if self.json {
+            return reports.iter().try_for_each(|report| say(&serde_json::to_string(report)?));
+        }
+        for line in table(&reports) {
+            if has_rows {
+                tell(&line);
+            } else {
+                say(&line)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -146,12 +161,13 @@ impl Args {
     }
 }
 
+/// A task, of which `all` are to be told apart.
 fn read_task(file: &Path, all: &[PathBuf], skip_bad: bool, limit: Option<u32>) -> Result<Task> {
-    let stem = |file: &Path| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let alone = all.iter().filter(|other| stem(other) == stem(file)).count() == 1;
-    let name = if alone { stem(file) } else { file.display().to_string() };
+    let stem = files::stem(file);
+    let alone = all.iter().filter(|other| files::stem(other) == stem).count() == 1;
+    let task = if alone { stem } else { name(file) };
     let mut bad = BadLines::new(skip_bad);
-    let mut task = Task::read(&name, &file.display().to_string(), open(file)?, &mut |error| bad.meet(error))?;
+    let mut task = Task::read(&task, &name(file), open(file)?, &mut |error| bad.meet(error))?;
     bad.tell(file);
     if let Some(limit) = limit {
         task.truncate(limit.try_into().context("--limit")?);

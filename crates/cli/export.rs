@@ -10,6 +10,7 @@ use pollster::block_on;
 
 use crate::args::{Global, ModelArgs, Storage};
 use crate::device::Job;
+use crate::inputs::{Inputs, Made};
 use crate::model;
 use crate::progress::Shown;
 
@@ -47,6 +48,7 @@ enum Format {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        Inputs::files([])?.with(&self.model).check_folder(&self.output, Made::Export)?;
         let loaded = model::load(&backend, &self.model, false)?;
         let mut store = Directory::open(&self.output)?;
         let output = Output { store: &mut store, name: "" };

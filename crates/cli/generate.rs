@@ -9,12 +9,12 @@ use pollster::block_on;
 
 use crate::args::{Global, ModelArgs, PromptFlags, SampleFlags};
 use crate::device::Job;
-use crate::files::say;
+use crate::files::{STANDARD, say};
 use crate::model;
 
 /// Answer one prompt
 ///
-/// The prompt is the argument, or else all of standard input; the answer goes to standard output.
+/// The prompt is the argument, or, without one and where it is -, all of standard input; the answer goes to standard output.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -81,10 +81,11 @@ impl Job for Args {
 }
 
 fn prompt(argument: Option<String>) -> Result<String> {
-    if let Some(text) = argument {
-        return Ok(text);
-    }
-    if io::stdin().is_terminal() {
+    let text = match argument {
+        Some(text) if text != STANDARD => return Ok(text),
+        text => text,
+    };
+    if text.is_none() && io::stdin().is_terminal() {
         bail!("no prompt: expected one as an argument or on standard input");
     }
     let mut text = String::new();

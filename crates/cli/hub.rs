@@ -24,23 +24,30 @@ pub(crate) fn is_id(text: &str) -> bool {
     })
 }
 
+/// The folder that the cache has for a model, complete or not.
+pub(crate) fn cached(id: &str) -> Option<PathBuf> {
+    Cache::from_env().repo(repo(id)).get("config.json")?.parent().map(Path::to_owned)
+}
+
+fn repo(id: &str) -> Repo {
+    let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
+    Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned())
+}
+
 /// The folder with the files of a model; fetches what is missing.
 pub(crate) fn folder(id: &str) -> Result<PathBuf> {
-    let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
-    let repo = Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned());
-    let cached = Cache::from_env().repo(repo.clone()).get("config.json");
-    let cached = cached.as_deref().and_then(Path::parent);
+    let cached = cached(id);
     let offline = env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
     match cached {
         // Without a tokenizer there too, there may be one to fetch.
-        Some(folder) if has_weights(folder) && (offline || folder.join(TOKENIZER).exists()) => Ok(folder.to_owned()),
+        Some(folder) if has_weights(&folder) && (offline || folder.join(TOKENIZER).exists()) => Ok(folder),
         Some(folder) if offline => {
-            let what = hf::instead(names(folder)?.iter().map(String::as_str))
+            let what = hf::instead(names(&folder)?.iter().map(String::as_str))
                 .unwrap_or_else(|| "only a part of it".to_owned());
             bail!("{id}: the hub's cache holds {what}; HF_HUB_OFFLINE forbids to fetch more")
         }
         None if offline => bail!("{id}: not in the hub's cache, and HF_HUB_OFFLINE forbids to fetch it"),
-        _ => fetch(repo).with_context(|| format!("{id}: no such file or folder, and not fetched from the hub")),
+        _ => fetch(repo(id)).with_context(|| format!("{id}: no such file or folder, and not fetched from the hub")),
     }
 }
 

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use cream::{Error, Progress, Row, Store};
+use cream::{Error, Progress, Row};
 
 use crate::args::Global;
-use crate::files::{BadLines, place};
+use crate::files::{BadLines, name, stem};
+use crate::inputs::Inputs;
+use crate::output::Place;
 use crate::progress::Shown;
 use source::{Imported, Source};
 
@@ -44,10 +46,10 @@ Examples:
   cream import --input alpaca_data.json --output sft.jsonl                        # for sft, or run --sft
   cream import --input sharegpt.jsonl --output prompts.jsonl --as prompts         # for run, or sample")]
 pub(crate) struct Args {
-    /// What others wrote
+    /// What others wrote; - is standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// What is made of it, JSONL
+    /// What is made of it, JSONL; - is standard output
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// What to make [default: task where the first row has a right answer or a preference, sft where it has an answer to
@@ -71,8 +73,8 @@ enum Target {
 }
 
 pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
-    let (file, stem) = (args.input.display().to_string(), args.input.file_stem().unwrap_or_default().to_string_lossy());
-    let (mut store, name) = place(&args.output)?;
+    let (file, stem) = (name(&args.input), stem(&args.input));
+    let mut place = Place::open(&args.output, &Inputs::files([("--input", &args.input)])?)?;
     let mut bad = BadLines::new(args.skip_bad);
     let (lines, left) = container::lines(&args.input)?;
     let sources = cream::read_numbered::<Source>(&file, lines, &mut |error| bad.meet(error))?;
@@ -98,13 +100,13 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     if rows.is_empty() {
         anyhow::bail!("{file}: no rows left, expected at least one");
     }
-    store.write(name, &cream::to_jsonl(&rows))?;
+    place.write(&cream::to_jsonl(&rows))?;
     let kind = target.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     let mut shown = Shown::new(global);
     if !ignored.is_empty() {
         let names: Vec<String> = ignored.iter().map(|name| format!("{name:?}")).collect();
         shown.log(&format!("{file}: columns that are not used: {}", names.join(", ")));
     }
-    shown.log(&format!("{}: {} rows for {kind}", args.output.display(), rows.len()));
+    shown.log(&format!("{place}: {} rows for {kind}", rows.len()));
     Ok(())
 }

@@ -7,6 +7,7 @@ use cream::engine::{Backend, Checkpoint, Llama, Outline};
 use cream::{Prompt, SftRow};
 
 use crate::files::read_rows;
+use crate::inputs::{Inputs, Made};
 use crate::memory::check_weights;
 use crate::model::ModelFiles;
 
@@ -15,10 +16,10 @@ pub(crate) struct InputFlags {
     /// The initial model: a .gguf file, a Hugging Face folder, or a hub id (org/name or org/name@revision)
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
-    /// Unlabelled prompts, JSONL: {"id", "prompt"} or {"id", "messages"}
+    /// Unlabelled prompts, JSONL: {"id", "prompt"} or {"id", "messages"}; - is standard input
     #[arg(long, value_name = "FILE")]
     prompts: PathBuf,
-    /// Answers to imitate first (iteration 0), JSONL: {"messages"} or {"prompt", "completion"}
+    /// Answers to imitate first (iteration 0), JSONL: {"messages"} or {"prompt", "completion"}; - is standard input
     #[arg(long, value_name = "FILE")]
     sft: Option<PathBuf>,
 }
@@ -31,6 +32,18 @@ pub(crate) struct Input {
 }
 
 impl InputFlags {
+    /// Refuses an output folder that these or other inputs are in, or is there for something else.
+    pub(crate) fn check<'a>(
+        &'a self,
+        others: impl IntoIterator<Item = (&'static str, &'a PathBuf)>,
+        output: &Path,
+        made: Made,
+    ) -> Result<()> {
+        let sft = self.sft.iter().map(|path| ("--sft", path));
+        let files = [("--prompts", &self.prompts)].into_iter().chain(sft).chain(others);
+        Inputs::files(files)?.with_model("--model", &self.model).check_folder(output, made)
+    }
+
     pub(crate) fn read(&self) -> Result<Input> {
         let (prompts, sft) = (read_rows(&self.prompts)?, self.sft.as_deref().map(read_rows).transpose()?);
         let files = ModelFiles::open(&self.model)?;

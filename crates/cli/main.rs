@@ -1,7 +1,7 @@
 //! The program `cream`: reads flags, opens files, shows progress, and leaves the work to the libraries.
 //!
 //! One file a verb. What several verbs share: [`args`] (flags that become the libraries' options), [`device`], [`model`]
-//! and [`hub`] (model files), [`files`] (JSONL in and out), [`progress`], [`timed`] and [`tensorboard`] (what is written of it),
+//! and [`hub`] (model files), [`files`] (JSONL in), [`inputs`] and [`output`] (where results go, never over what was read), [`progress`], [`timed`] and [`tensorboard`] (what is written of it),
 //! [`interrupt`], [`drivers`]. There is no method and no maths here.
 
 mod args;
@@ -18,9 +18,11 @@ mod generate;
 mod hub;
 mod import;
 mod input;
+mod inputs;
 mod interrupt;
 mod memory;
 mod model;
+mod output;
 mod pair;
 mod progress;
 mod report;
@@ -84,7 +86,7 @@ fn main() -> ExitCode {
     match work(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
+            files::tell(&format!("error: {}", one_line(&error)));
             ExitCode::FAILURE
         }
     }

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use cream::{PairInputs, PairOptions, Previous, Progress, Rewards, Scores, Store};
+use cream::{PairInputs, PairOptions, Previous, Progress, Rewards, Scores};
 
 use crate::args::{Global, PairFlags};
-use crate::files::{place, read_rows, say};
+use crate::files::{name, read_rows, say};
+use crate::inputs::{Inputs, is_same_file};
+use crate::output::Place;
 use crate::progress::Shown;
 
 /// Rank scored completions, measure consistency, make preference pairs
 ///
 /// Takes the same completions scored under three models: the current one, that of the iteration before, and the
-/// initial one. Rows are matched by id. Writes {"id", "prompt", "chosen", "rejected", "consistency", "ref_chosen_logps",
-/// "ref_rejected_logps"}, which TRL's DPOTrainer loads as it is.
+/// initial one. Rows are matched by id; one of the files may be -, standard input. Writes {"id", "prompt", "chosen",
+/// "rejected", "consistency", "ref_chosen_logps", "ref_rejected_logps"}, which TRL's DPOTrainer loads as it is.
 ///
 /// In the first iteration the model before is the initial one: leave --previous out, or name the same file as for
 /// --reference. The ranking before is then the initial model's mean log-probability per token. Where --current is that file
@@ -47,7 +49,7 @@ pub(crate) struct Args {
     /// With --rejected-from initial: how many of each row's completions, the last ones, are the initial model's
     #[arg(long, value_name = "N", default_value_t = 0)]
     anchors: usize,
-    /// Pairs, JSONL
+    /// Pairs, JSONL; - is standard output
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// Scale of the rewards
@@ -62,18 +64,27 @@ pub(crate) struct Args {
 
 pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     let trained = !is_same_file(&args.current, &args.reference);
-    let previous = args.previous.as_deref().filter(|previous| !is_same_file(previous, &args.reference));
+    let previous = args.previous.as_ref().filter(|previous| !is_same_file(previous, &args.reference));
     if let Some(previous) = previous {
         let expected =
             "none, or that of --reference, where --current is that file too: nothing has been trained before";
-        ensure!(trained, "--previous: {}, expected {expected}", previous.display());
+        ensure!(trained, "--previous: {}, expected {expected}", name(previous));
     }
+    let read = [("--current", trained.then_some(&args.current)), ("--previous", previous)];
+    let rewards = [("--rewards", args.rewards.as_ref()), ("--previous-rewards", args.previous_rewards.as_ref())];
+    let read = read.into_iter().chain(rewards).filter_map(|(flag, path)| Some((flag, path?)));
+    let inputs = Inputs::files([("--reference", &args.reference)].into_iter().chain(read))?;
+    let mut place = Place::open(&args.output, &inputs)?;
+    ensure!(
+        !(args.json && place.is_standard_output()),
+        "--json: standard output has the pairs, expected another --output"
+    );
     let mut options = PairOptions::default();
     args.pair.apply(&mut options);
     let scores = |path: &Path| read_rows::<Scores>(path);
     let reference = scores(&args.reference)?;
     let current = trained.then(|| scores(&args.current)).transpose()?;
-    let previous = previous.map(scores).transpose()?;
+    let previous = previous.map(|path| scores(path)).transpose()?;
     let given = |path: &Option<PathBuf>| path.as_deref().map(read_rows::<Rewards>).transpose();
     let (rewards, previous_rewards) = (given(&args.rewards)?, given(&args.previous_rewards)?);
     let inputs = PairInputs {
@@ -89,8 +100,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
         anchors: args.anchors,
     };
     let pairing = cream::pair(&inputs, args.beta, &options)?;
-    let (mut store, name) = place(&args.output)?;
-    store.write(name, &cream::to_jsonl(&pairing.pairs))?;
+    place.write(&cream::to_jsonl(&pairing.pairs))?;
     let report = &pairing.report;
     let mut progress = Shown::new(global);
     for note in &report.notes {
@@ -104,24 +114,11 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     }
     let shown = |mean: Option<f64>| mean.map_or("-".to_owned(), |mean| format!("{mean:.3}"));
     progress.log(&format!(
-        "{}: {} pairs of {} prompts, consistency {}, margin {}",
-        args.output.display(),
+        "{place}: {} pairs of {} prompts, consistency {}, margin {}",
         report.pairs,
         report.prompts,
         shown(report.mean_consistency),
         shown(report.mean_reward_margin),
     ));
     if args.json { say(&serde_json::to_string(report)?) } else { Ok(()) }
-}
-
-/// Whether two paths lead to one file; neither is opened, since it may be a pipe.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    #[cfg(unix)]
-    let place = |path: &Path| {
-        use std::os::unix::fs::MetadataExt;
-        path.metadata().map(|file| (file.dev(), file.ino()))
-    };
-    #[cfg(not(unix))]
-    let place = Path::canonicalize;
-    one == other || place(one).is_ok_and(|one| place(other).is_ok_and(|other| one == other))
 }

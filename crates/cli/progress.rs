@@ -7,6 +7,7 @@ use cream::{Progress, Update};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::args::Global;
+use crate::files::tell;
 
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
@@ -97,7 +98,7 @@ impl Progress for Shown {
                 if new || update.done == update.total || last.elapsed() >= BETWEEN_LINES {
                     *last = Instant::now();
                     let Update { stage: kind, output, done, total, .. } = update;
-                    eprintln!("{kind} {output}: {done}/{total} {}", stage.describe(update));
+                    tell(&format!("{kind} {output}: {done}/{total} {}", stage.describe(update)));
                 }
             }
         }
@@ -107,8 +108,8 @@ impl Progress for Shown {
     fn log(&mut self, line: &str) {
         match &mut self.form {
             Form::Quiet => {}
-            Form::Bar { bar, .. } => bar.suspend(|| eprintln!("{line}")),
-            Form::Lines { .. } => eprintln!("{line}"),
+            Form::Bar { bar, .. } => bar.suspend(|| tell(line)),
+            Form::Lines { .. } => tell(line),
         }
     }
 

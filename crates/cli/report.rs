@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use cream::{Directory, Report, Store};
 
-use crate::files::place;
+use crate::inputs::Inputs;
+use crate::output::Place;
 
 /// Name of the page in a run directory.
 pub(crate) const FILE: &str = "report.html";
@@ -30,7 +31,7 @@ pub(crate) struct Args {
     /// A run folder, as `cream run --output` made it
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The page [default: RUN/report.html]
+    /// The page; - is standard output [default: RUN/report.html]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -38,10 +39,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     // `Directory::open` would make one.
     ensure!(args.run.is_dir(), "{}: not there, expected the folder of a run", args.run.display());
-    let page = page(&Directory::open(&args.run)?).with_context(|| args.run.display().to_string())?;
     let output = args.output.clone().unwrap_or_else(|| args.run.join(FILE));
-    let (mut folder, name) = place(&output)?;
-    Ok(folder.write(name, page.as_bytes())?)
+    let mut place = Place::open(&output, &Inputs::files([])?.with_run(&args.run))?;
+    let page = page(&Directory::open(&args.run)?).with_context(|| args.run.display().to_string())?;
+    place.write(page.as_bytes())
 }
 
 /// The page of a run.

@@ -1,17 +1,20 @@
 //! `--reward-command`: rewards from another program.
 
-use std::io::{BufReader, Write};
-use std::process::{Command, Stdio};
-use std::thread;
+mod program;
 
-use anyhow::{Context, Result, bail, ensure};
+use std::io::BufReader;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use cream::{Completions, Reward, Rewards, to_jsonl};
+
+use program::Program;
 
 /// How a run gets rewards from outside.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RewardFlags {
     /// Program that gives the rewards (with --reward external): reads completions.jsonl on stdin, writes {"id", "rewards"} in
-    /// the same order on stdout. Without one, the run stops where it needs them and names the file to put there
+    /// the same order on stdout. It has no terminal, and what it leaves running is not waited for. Without a program, the run
+    /// stops where it needs rewards and names the file to put there
     #[arg(long, value_name = "COMMAND")]
     reward_command: Option<String>,
 }
@@ -33,25 +36,15 @@ pub(crate) fn external(command: &str) -> impl FnMut(&[Completions]) -> cream::Re
     move |rows| rewards(command, rows).map_err(|error| cream::Error::Caller(error.into()))
 }
 
+/// That a program failed is told before what is wrong with its answer, which may be why; either with what it said last.
 fn rewards(command: &str, rows: &[Completions]) -> Result<Vec<Rewards>> {
     let name = format!("--reward-command {command:?}");
-    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
-    let mut child = Command::new(shell)
-        .args([flag, command])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{name}: cannot start {shell}"))?;
-    let (input, output) = (child.stdin.take(), child.stdout.take());
-    let bytes = to_jsonl(rows);
-    // Beside reading: either side may fill its pipe. A program that reads no further has its own reasons.
-    let writer = thread::spawn(move || input.map(|mut input| input.write_all(&bytes)));
-    let output = output.with_context(|| format!("{name}: no output"))?;
-    let rewards = cream::read_jsonl(&name, BufReader::new(output));
-    let status = child.wait().with_context(|| format!("{name}: cannot wait for it"))?;
-    let _ = writer.join();
-    if !status.success() {
-        bail!("{name}: {status}");
+    let mut program = Program::start(command, to_jsonl(rows)).with_context(|| format!("{name}: cannot start it"))?;
+    let rewards = cream::read_jsonl(&name, BufReader::new(&mut program));
+    let (status, said) = program.end(rewards.is_ok()).with_context(|| format!("{name}: cannot wait for it"))?;
+    let said = if said.is_empty() { said } else { format!("; it said: {said}") };
+    match status {
+        Some(status) if !status.success() => bail!("{name}: {status}{said}"),
+        _ => rewards.map_err(|error| anyhow!("{error}{said}")),
     }
-    Ok(rewards?)
 }

@@ -11,6 +11,7 @@ use crate::args::{Global, Log, named};
 use crate::device::Job;
 use crate::files::say;
 use crate::input::{self, Input, InputFlags};
+use crate::inputs::Made;
 use crate::interrupt;
 use crate::progress::Shown;
 use crate::report;
@@ -62,6 +63,8 @@ pub(crate) struct Args {
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         interrupt::resumable()?;
+        let others = self.settings.config.iter().map(|path| ("--config", path));
+        self.input.check(others, &self.output, Made::Run)?;
         let config = self.settings.config(self.method)?;
         let command = self.reward.command(config.pair.reward)?;
         let mut external = command.map(reward::external);

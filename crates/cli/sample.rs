@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use cream::engine::Backend;
-use cream::{Output, Progress, Prompt, SampleOptions, Shard};
+use cream::{Progress, Prompt, SampleOptions, Shard};
 use pollster::block_on;
 
 use crate::args::{Global, ModelArgs, PromptFlags, SampleFlags};
 use crate::device::Job;
-use crate::files::{place, read_rows};
+use crate::files::read_rows;
+use crate::inputs::Inputs;
+use crate::model;
+use crate::output::Place;
 use crate::progress::Shown;
-use crate::{interrupt, model};
 
 /// Sample completions of every prompt
 ///
@@ -26,10 +28,10 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Prompts, JSONL
+    /// Prompts, JSONL; - is standard input
     #[arg(long, value_name = "FILE")]
     prompts: PathBuf,
-    /// Completions, JSONL
+    /// Completions, JSONL; - is standard output
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
@@ -46,7 +48,9 @@ pub(crate) struct Args {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
-        interrupt::resumable()?;
+        let inputs = Inputs::files([("--prompts", &self.prompts)])?.with(&self.model);
+        let mut place = Place::open(&self.output, &inputs)?;
+        place.handle_interrupts()?;
         let mut prompts: Vec<Prompt> = read_rows(&self.prompts)?;
         if let Some(shard) = &self.shard {
             prompts = shard.select(&prompts);
@@ -54,13 +58,12 @@ impl Job for Args {
         let mut options = SampleOptions::default();
         self.sample.apply(&mut options);
         let loaded = model::load(&backend, &self.model, false)?;
-        let (mut store, name) = place(&self.output)?;
         let mut progress = Shown::new(global);
-        let output = Output { store: &mut store, name };
+        let output = place.output();
         let rows =
             block_on(cream::sample(loaded.policy(&self.prompt), &prompts, &options, self.seed, output, &mut progress))?;
         let completions: usize = rows.iter().map(|row| row.completions.len()).sum();
-        progress.log(&format!("{}: {completions} completions of {} prompts", self.output.display(), rows.len()));
+        progress.log(&format!("{place}: {completions} completions of {} prompts", rows.len()));
         Ok(())
     }
 }

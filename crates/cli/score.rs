@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use cream::engine::Backend;
-use cream::{Completions, Output, Progress, ScoreOptions, Shard};
+use cream::{Completions, Progress, ScoreOptions, Shard};
 use pollster::block_on;
 
 use crate::args::{Global, ModelArgs, PromptFlags, set};
 use crate::device::Job;
-use crate::files::{place, read_rows};
+use crate::files::read_rows;
+use crate::inputs::Inputs;
+use crate::model;
+use crate::output::Place;
 use crate::progress::Shown;
-use crate::{interrupt, model};
 
 /// Log-probabilities of completions under a model
 ///
@@ -26,10 +28,10 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Completions, JSONL
+    /// Completions, JSONL; - is standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Scores, JSONL
+    /// Scores, JSONL; - is standard output
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
@@ -44,7 +46,9 @@ pub(crate) struct Args {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
-        interrupt::resumable()?;
+        let inputs = Inputs::files([("--input", &self.input)])?.with(&self.model);
+        let mut place = Place::open(&self.output, &inputs)?;
+        place.handle_interrupts()?;
         let mut rows: Vec<Completions> = read_rows(&self.input)?;
         if let Some(shard) = &self.shard {
             rows = shard.select(&rows);
@@ -52,12 +56,11 @@ impl Job for Args {
         let mut options = ScoreOptions::default();
         set(&mut options.batch_tokens, self.batch_tokens);
         let loaded = model::load(&backend, &self.model, false)?;
-        let (mut store, name) = place(&self.output)?;
         let mut progress = Shown::new(global);
-        let output = Output { store: &mut store, name };
+        let output = place.output();
         let scores = block_on(cream::score(loaded.policy(&self.prompt), &rows, &options, output, &mut progress))?;
         let tokens: usize = scores.iter().flat_map(|row| &row.tokens).sum();
-        progress.log(&format!("{}: {} prompts, {tokens} completion tokens", self.output.display(), scores.len()));
+        progress.log(&format!("{place}: {} prompts, {tokens} completion tokens", scores.len()));
         Ok(())
     }
 }

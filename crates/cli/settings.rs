@@ -1,19 +1,20 @@
 //! The settings of a run, from a file and from flags.
 
-use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use cream::{Method, PreferenceLoss, Progress, RunConfig, Tuning};
 
 use crate::args::{JudgeFlags, LoraFlags, LossFlags, PairFlags, PromptFlags, SampleFlags, TrainFlags, set};
+use crate::files::{name, open};
 
 /// Flags of `run` and `compare`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SettingsFlags {
-    /// Settings, TOML, as RUN/config.toml has them
+    /// Settings, TOML, as RUN/config.toml has them; - is standard input
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Rounds of preference training [default: 2]
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
@@ -54,15 +55,15 @@ impl SettingsFlags {
         let (config, aside) = file.without_method()?;
         if let (Some(path), Some(method)) = (&self.config, file.method) {
             let also = if aside.is_empty() { String::new() } else { format!(", with its {}", aside.join(", ")) };
-            progress.log(&format!("{}: the method {method} is put aside{also}", path.display()));
+            progress.log(&format!("{}: the method {method} is put aside{also}", name(path)));
         }
         self.over(config)
     }
 
     fn file(&self, method: Option<Method>) -> Result<RunConfig> {
         let Some(path) = &self.config else { return Ok(method.map_or_else(RunConfig::default, Method::settings)) };
-        let name = path.display().to_string();
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        let (name, mut text) = (name(path), String::new());
+        open(path)?.read_to_string(&mut text).with_context(|| format!("cannot read {name}"))?;
         Ok(RunConfig::from_toml_as(method, &name, &text)?)
     }
 

@@ -20,7 +20,7 @@ use crate::train::Training;
 Examples:
   cream sft --model model.gguf --data answers.jsonl --output ADAPTER --epochs 3")]
 pub(crate) struct Args {
-    /// Prompts with their answers, JSONL
+    /// Prompts with their answers, JSONL; - is standard input
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
@@ -29,6 +29,7 @@ pub(crate) struct Args {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
+        self.training.check("--data", &self.data)?;
         let rows: Vec<SftRow> = read_rows(&self.data)?;
         let seed = self.training.seed;
         self.training.run(&backend, global, async |trainee, options, output, progress| {

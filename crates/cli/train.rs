@@ -11,7 +11,8 @@ use pollster::block_on;
 
 use crate::args::{Global, Log, LoraFlags, LossFlags, ModelArgs, PromptFlags, TrainFlags, set};
 use crate::device::Job;
-use crate::files::{open, say};
+use crate::files::{name, open, say};
+use crate::inputs::{Inputs, Made};
 use crate::progress::Shown;
 use crate::tensorboard::Events;
 use crate::{interrupt, model};
@@ -29,7 +30,7 @@ Examples:
   cream train --model model.gguf --pairs pairs.jsonl --output ADAPTER
   cream train --model model.gguf --adapter RUN/iteration-1 --pairs pairs.jsonl --output ADAPTER --learning-rate 5e-6")]
 pub(crate) struct Args {
-    /// Preference pairs, JSONL
+    /// Preference pairs, JSONL; - is standard input
     #[arg(long, value_name = "FILE")]
     pairs: PathBuf,
     #[command(flatten)]
@@ -68,8 +69,8 @@ pub(crate) struct Training {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
-        let file = self.pairs.display().to_string();
-        let pairs = cream::read_numbered::<GivenPair>(&file, open(&self.pairs)?, &mut Err)?;
+        self.training.check("--pairs", &self.pairs)?;
+        let pairs = cream::read_numbered::<GivenPair>(&name(&self.pairs), open(&self.pairs)?, &mut Err)?;
         let seed = self.training.seed;
         let mut loss = PreferenceLoss::default();
         self.loss.apply(&mut loss);
@@ -90,6 +91,11 @@ impl Job for Args {
 }
 
 impl Training {
+    /// Refuses an output that is the data or the model, or is there for something else.
+    pub(crate) fn check(&self, flag: &'static str, data: &PathBuf) -> Result<()> {
+        Inputs::files([(flag, data)])?.with(&self.model).check_folder(&self.output, Made::Training)
+    }
+
     /// Loads, trains as `work` says, saves.
     pub(crate) fn run<B: Backend>(
         &self,

@@ -1,26 +1,36 @@
 //! JSON lines, a JSON array or parquet: all of them as JSON lines.
 
 use std::fs::File;
-use std::io::{BufRead, Cursor, Seek};
+use std::io::{BufRead, Cursor};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
 use parquet::basic::{ConvertedType, Type as PhysicalType};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::schema::types::Type;
 use serde_json::Value;
 
 use super::source::is_read;
-use crate::files::open;
+use crate::files::{STANDARD, name, open};
 
 /// The rows of a file, a line each (blank lines may be among them), and the columns that were left out of them.
 pub(super) fn lines(path: &Path) -> Result<(Box<dyn BufRead>, Vec<String>)> {
-    let name = path.display().to_string();
+    let name = name(path);
     let mut reader = open(path)?;
     let start = reader.fill_buf().with_context(|| format!("cannot read {name}"))?;
     if start.starts_with(b"PAR1") {
-        return without_panic(|| of_parquet(reader.into_inner())).with_context(|| name);
+        // Its end is read first: of a file there, of a pipe in memory.
+        let read = || {
+            if path != Path::new(STANDARD) && path.is_file() {
+                return of_parquet(File::open(path)?);
+            }
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes)?;
+            of_parquet(Bytes::from(bytes))
+        };
+        return without_panic(read).with_context(|| name);
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let bom = start.len() - text.len();
@@ -46,8 +56,7 @@ fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// Columns that no shape has and that mean nothing to a question, embeddings among them, are not read.
-fn of_parquet(mut file: File) -> Result<(Box<dyn BufRead>, Vec<String>)> {
-    file.rewind()?;
+fn of_parquet(file: impl ChunkReader + 'static) -> Result<(Box<dyn BufRead>, Vec<String>)> {
     let reader = SerializedFileReader::new(file)?;
     let schema = reader.metadata().file_metadata().schema();
     let (read, left): (Vec<_>, Vec<_>) = schema.get_fields().iter().cloned().partition(|field| is_read(field.name()));

@@ -118,6 +118,18 @@ impl Error {
         }
     }
 
+    /// Whether the same call may do better another time: what the rows, the settings and the model make fail fails again.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Error::Memory { .. }
+                | Error::Device { .. }
+                | Error::Io { .. }
+                | Error::Caller(_)
+                | Error::Engine(cream_engine::Error::Device { .. })
+        )
+    }
+
     pub(crate) fn file(file: &str, problem: impl fmt::Display) -> Self {
         Error::File { file: file.into(), problem: problem.to_string() }
     }

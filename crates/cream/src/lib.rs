@@ -46,7 +46,7 @@ pub use columns::{of_answer, of_question, of_verdict};
 pub use compare::{CompareOptions, Comparison, Drift, MethodResult, ModelResult, compare};
 pub use config::{RunConfig, Tuning};
 #[cfg(not(target_arch = "wasm32"))]
-pub use directory::Directory;
+pub use directory::{Directory, follow_links, is_open_file};
 pub use error::{Error, Result};
 pub use eval::{
     AnswerMode, AnswerRow, ChoiceRow, EvalOptions, EvalReport, Evaluation, Measures, Outcome, PreferenceRow, Task,

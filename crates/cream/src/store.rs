@@ -18,6 +18,13 @@ pub trait Store {
     /// Whether there is such a file.
     fn exists(&self, name: &str) -> bool;
 
+    /// Names of the files that begin with `start`, which is a folder's name and `/`, or nothing, and the beginning of a
+    /// file's.
+    ///
+    /// # Errors
+    /// The folder is there and cannot be read.
+    fn names(&self, start: &str) -> Result<Vec<String>>;
+
     /// Makes or replaces a file at once.
     ///
     /// # Errors
@@ -79,6 +86,12 @@ impl Store for Within<'_> {
         self.store.exists(&join(self.folder, name))
     }
 
+    fn names(&self, start: &str) -> Result<Vec<String>> {
+        let within = join(self.folder, "");
+        let names = self.store.names(&join(self.folder, start))?;
+        Ok(names.iter().filter_map(|name| name.strip_prefix(&within)).map(str::to_owned).collect())
+    }
+
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.store.write(&join(self.folder, name), bytes)
     }
@@ -114,6 +127,11 @@ impl Store for Memory {
 
     fn exists(&self, name: &str) -> bool {
         self.files.contains_key(name)
+    }
+
+    fn names(&self, start: &str) -> Result<Vec<String>> {
+        let of_folder = |name: &&String| name.strip_prefix(start).is_some_and(|rest| !rest.contains('/'));
+        Ok(self.files.keys().filter(of_folder).cloned().collect())
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {

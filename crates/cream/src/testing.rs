@@ -164,6 +164,10 @@ impl Store for Mortal {
         self.inner.exists(name)
     }
 
+    fn names(&self, start: &str) -> Result<Vec<String>> {
+        self.inner.names(start)
+    }
+
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.change(|store| store.write(name, bytes))
     }

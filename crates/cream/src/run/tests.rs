@@ -117,6 +117,9 @@ impl Store for Shared<'_> {
     fn exists(&self, name: &str) -> bool {
         self.store.exists(name)
     }
+    fn names(&self, start: &str) -> Result<Vec<String>> {
+        self.store.names(start)
+    }
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.store.write(name, bytes)?;
         self.remember();
