@@ -1,4 +1,5 @@
-// One step of AdamW on one tensor, one invocation a number (arXiv 1711.05101; torch's clip_grad_norm_ before it).
+// One step of AdamW on one tensor, one invocation a number (arXiv 1711.05101; torch's clip_grad_norm_ before it). None
+// where the norm is not finite.
 
 struct Parameters {
     count: u32,
@@ -20,6 +21,7 @@ struct Parameters {
 
 // torch divides by the norm plus this.
 const NORM_EPS = 1e-6;
+const INFINITE = 0x7f800000u;
 
 @compute @workgroup_size(256)
 fn main(
@@ -28,7 +30,8 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = (group.x + group.y * groups.x) * 256u + local;
-    if i >= parameters.count {
+    // By its bits: a compiler may take every number for finite.
+    if i >= parameters.count || (bitcast<u32>(norm_squared[0]) & 0x7fffffffu) >= INFINITE {
         return;
     }
     var clip = 1.0;

@@ -119,13 +119,13 @@ fn main(
         for (var i = 1u; i < STRIPS; i++) {
             total += partial_total[local + i * COLUMNS];
         }
-        // A part may begin behind the last key that a tile sees here.
-        let values = select(vec4(0.0), total / sum, vec4(sum > 0.0));
+        // A part may begin behind the last key that a tile sees here. A sum that is NaN is not 0, and stays.
+        let values = select(total / sum, vec4(0.0), vec4(sum == 0.0));
         for (var i = 0u; i < 4u && column + i < E; i++) {
             out[to * E + column + i] = values[i];
         }
     }
     if local == 0u {
-        lse[to] = select(LOWEST, maximum + log(sum), sum > 0.0);
+        lse[to] = select(maximum + log(sum), LOWEST, sum == 0.0);
     }
 }

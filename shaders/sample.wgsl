@@ -30,6 +30,8 @@ const ONE = 0x3f800000u;
 // Keys of the infinities, see `key`.
 const LOWEST = 0x007fffffu;
 const HIGHEST = 0xff800000u;
+// NO_TOKEN of crates/engine/src/backend.rs.
+const NO_TOKEN = 0xffffffffu;
 
 var<workgroup> sums: array<vec4<f32>, 512>;
 var<workgroup> largest: atomic<u32>;
@@ -76,7 +78,7 @@ fn logit(start: u32, i: u32) -> f32 {
 // By one invocation of the row.
 fn finish(row: u32, token: u32) {
     out[row] = token;
-    if penalised != 0u {
+    if penalised != 0u && token != NO_TOKEN {
         seen[seen_start + token / 32u] |= 1u << (token % 32u);
     }
 }
@@ -293,7 +295,9 @@ fn main(
     workgroupBarrier();
     var high = 0u;
     for (var i = local; i < parameters.width; i += 256u) {
-        high = max(high, key(logit(start, i)));
+        // The number as it lies there, too: what arithmetic makes of a NaN is not for sure one.
+        let plain = key(logits[start + i]);
+        high = max(high, select(key(logit(start, i)), plain, plain >= HIGHEST));
     }
     atomicMax(&largest, high);
     workgroupBarrier();
@@ -304,7 +308,7 @@ fn main(
     // A NaN, an infinity or nothing but masked tokens: nothing to draw from.
     if most_key >= HIGHEST || most_key <= LOWEST {
         if local == 0u {
-            finish(row, 0u);
+            finish(row, NO_TOKEN);
         }
         return;
     }

@@ -254,7 +254,7 @@ pub(crate) struct TrainFlags {
     /// Compute activations twice instead of keeping them: slower, in much less memory
     #[arg(long, num_args = 0, action = ArgAction::Set, default_missing_value = "true")]
     pub(crate) recompute: Option<bool>,
-    /// AdamW's weight decay [default: 0.01]
+    /// AdamW's weight decay, of all but norms [default: 0.01]
     #[arg(long, value_name = "DECAY")]
     pub(crate) weight_decay: Option<f32>,
     /// Clip gradients at this norm; 0 never [default: 1]

@@ -27,7 +27,7 @@ use crate::model::ModelFiles;
 /// step on 8 pairs of 64 + 192 tokens. iteration: sampling, scoring under three models, training.
 ///
 /// Token ids are random; so are the weights (the shape of SmolLM2-135M), unless --model names a file. Medians of 5 runs
-/// after 2 to warm up (--quick: 1 after 1, smaller shapes); of matmul the fastest of many, of the iteration one. "tokens" counts a prompt once for each of its completions, as
+/// after 2 to warm up (--quick: 1 after 1, smaller shapes, two minutes on two cores); of matmul the fastest of many, of the iteration one. "tokens" counts a prompt once for each of its completions, as
 /// programs that compute it so often do; here it is computed once. "gflops" counts the products that a stage cannot do
 /// without, on the tokens it does compute, and nothing twice; "efficiency" divides it by the best rate of matmul.
 /// "peak_mib" on the CPU is the process's peak of resident memory since the stage began (Linux), what earlier stages freed
@@ -55,18 +55,18 @@ pub(crate) struct Args {
     /// Stages to run, comma-separated
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Stage::of_the_method())]
     stages: Vec<Stage>,
-    /// Prompts of the iteration
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_1())]
-    prompts: u32,
-    /// Completions of each of its prompts, at least 2
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..))]
-    completions: u32,
-    /// Tokens of each of its prompts
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_1())]
-    prompt_tokens: u32,
-    /// Tokens of each of its completions
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_1())]
-    new_tokens: u32,
+    /// Prompts of the iteration [default: 64, with --quick 8]
+    #[arg(long, value_name = "N", value_parser = at_least_1())]
+    prompts: Option<u32>,
+    /// Completions of each of its prompts, at least 2 [default: 5, with --quick 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    completions: Option<u32>,
+    /// Tokens of each of its prompts [default: 64, with --quick 32]
+    #[arg(long, value_name = "N", value_parser = at_least_1())]
+    prompt_tokens: Option<u32>,
+    /// Tokens of each of its completions [default: 128, with --quick 16]
+    #[arg(long, value_name = "N", value_parser = at_least_1())]
+    new_tokens: Option<u32>,
     /// Prompt tokens of decode
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_1())]
     decode_prompt_tokens: u32,

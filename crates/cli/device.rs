@@ -99,7 +99,10 @@ pub(crate) fn dispatch(global: &Global, job: impl Job + Send) -> Result<()> {
     if !global.quiet {
         tell(&format!("{}: {}", global.device, gpu.name()));
     }
-    let budget = memory::budget(global.memory, gpu.memory_bytes())?;
+    // A part of the system's memory is no more than the system has left.
+    let left = adapters[index].shares_memory.then(memory::of_system).flatten();
+    let free = [gpu.memory_bytes(), left].into_iter().flatten().min();
+    let budget = memory::budget(global.memory, free)?;
     job.run(gpu.with_budget(budget), &global)
 }
 
@@ -114,6 +117,7 @@ mod tests {
             name: "A".into(),
             kind: if software { "software" } else { "discrete" },
             software,
+            shares_memory: software,
             forms: "",
             max_binding_bytes: 0,
         };

@@ -8,7 +8,7 @@ use cream::{Prompt, SftRow};
 
 use crate::files::read_rows;
 use crate::inputs::{Inputs, Made};
-use crate::memory::check_weights;
+use crate::memory::check_model;
 use crate::model::ModelFiles;
 
 #[derive(Debug, clap::Args)]
@@ -73,7 +73,7 @@ pub(crate) fn loader<B: Backend>(
         };
         let load = |files: ModelFiles| {
             let (checkpoint, _) = files.parse()?;
-            check_weights(&backend, &checkpoint, trainable)?;
+            check_model(&backend, &checkpoint, trainable)?;
             Ok(Llama::new(backend.clone(), &checkpoint, trainable)?)
         };
         files.and_then(load).map_err(|error| cream::Error::Caller(error.into()))

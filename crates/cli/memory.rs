@@ -3,7 +3,7 @@
 use std::fs;
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use cream::engine::{Backend, Budget, Checkpoint, Outline};
 
 /// What `--memory` says.
@@ -60,8 +60,10 @@ pub(crate) fn of_system() -> Option<u64> {
     Some(kib << 10)
 }
 
-/// Refuses a model whose weights alone do not fit.
-pub(crate) fn check_weights<B: Backend>(backend: &B, checkpoint: &Checkpoint<'_>, trainable: bool) -> Result<()> {
+/// Refuses a model of a shape that the device does not run, and one whose weights alone do not fit.
+pub(crate) fn check_model<B: Backend>(backend: &B, checkpoint: &Checkpoint<'_>, trainable: bool) -> Result<()> {
+    let refused = backend.check(&checkpoint.file, &checkpoint.config);
+    refused.map_err(|error| anyhow!("{error}; --device cpu takes it"))?;
     let needed = Outline::unloaded(backend, checkpoint, trainable).weight_bytes();
     match backend.budget().bytes {
         Some(budget) if needed > budget => {

@@ -10,7 +10,7 @@ use cream::engine::{Adapter, Backend, Checkpoint, Llama, LlamaConfig, Text, gguf
 
 use crate::args::{ModelArgs, PromptFlags};
 use crate::hub;
-use crate::memory::check_weights;
+use crate::memory::check_model;
 
 /// The contents of a model's files.
 pub(crate) struct ModelFiles {
@@ -138,7 +138,7 @@ pub(crate) fn load<B: Backend>(backend: &B, args: &ModelArgs, trainable: bool) -
     let files = ModelFiles::open(&args.model)?;
     files.tell();
     let (checkpoint, text) = files.parse()?;
-    check_weights(backend, &checkpoint, trainable)?;
+    check_model(backend, &checkpoint, trainable)?;
     let model = Llama::new(backend.clone(), &checkpoint, trainable)?;
     let mut fingerprint = files.fingerprint();
     let mut adapter = None;

@@ -49,10 +49,18 @@ impl<B: Backend> Bench<B> {
     }
 }
 
-/// A weight of finite numbers: a GPU is faster on zeros, which cost it less power.
+/// A weight of ordinary numbers: a GPU is faster on zeros, which cost it less power, and processors are slower on
+/// denormal ones.
 pub(super) fn tensor(shape: [usize; 2], dtype: Dtype) -> Result<Tensor<'static>> {
     let bytes = dtype.row_bytes(shape[1]).context("rows of whole blocks")? * shape[0];
-    let bytes: Vec<u8> = (0..bytes).map(|i| (i % 61) as u8).collect();
+    let mut bytes: Vec<u8> = (0..bytes).map(|i| (i % 61) as u8).collect();
+    for (i, block) in bytes.chunks_exact_mut(dtype.block_bytes()).enumerate() {
+        // The byte of sign and exponent: 1 or a little more in f16, 1/128 or a little more in the longer types.
+        match (dtype.scales(), block) {
+            ([], [.., last]) => *last = 0x3c | (i % 2 << 7) as u8,
+            (scales, block) => scales.iter().for_each(|at| block[at + 1] = 0x3c),
+        }
+    }
     Ok(Tensor { dtype, shape: shape.to_vec(), bytes: bytes.into() })
 }
 
@@ -66,4 +74,35 @@ fn fastest(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
         calls += 1;
     }
     Ok(fastest)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn weights_are_ordinary_numbers() {
+        for dtype in [
+            Dtype::F32,
+            Dtype::F16,
+            Dtype::BF16,
+            Dtype::Q8_0,
+            Dtype::Q4_0,
+            Dtype::Q4_1,
+            Dtype::Q5_0,
+            Dtype::Q5_1,
+            Dtype::Q4_K,
+            Dtype::Q5_K,
+            Dtype::Q6_K,
+        ] {
+            let values = tensor([3, 512], dtype).unwrap().to_f32();
+            let ordinary = |value: &f32| *value == 0.0 || (1e-3..1e5).contains(&value.abs());
+            assert!(values.iter().all(ordinary), "{dtype:?}: {values:?}");
+            let zeros = values.iter().filter(|value| **value == 0.0).count();
+            assert!(zeros < values.len() / 10, "{dtype:?}: {zeros} of {}", values.len());
+        }
+        assert!(tensor([1, 33], Dtype::Q4_0).is_err());
+    }
 }

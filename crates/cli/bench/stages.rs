@@ -7,7 +7,7 @@ use cream::core::{Loss, PairLogps, Sampling};
 use cream::engine::{AdamW, Adapter, Backend, Batch, GenerateOptions, Group, Llama, LoraConfig, Request, Trainer};
 use pollster::block_on;
 
-use super::{Bench, Row, Stage, flops, reset_peak};
+use super::{Args, Bench, Row, Stage, flops, reset_peak};
 
 /// Rank of the adapter.
 pub(super) const RANK: usize = 16;
@@ -93,9 +93,11 @@ impl<B: Backend> Bench<B> {
 
     /// One whole iteration, once.
     pub(super) fn iteration(&self) -> Result<()> {
+        let Args { prompts, completions, prompt_tokens, new_tokens, quick, .. } = &self.args;
+        let asked = [prompts, completions, prompt_tokens, new_tokens];
+        let sizes = if *quick { [8, 3, 32, 16] } else { [64, 5, 64, 128] };
         let [prompts, completions, prompt_tokens, new_tokens] =
-            [self.args.prompts, self.args.completions, self.args.prompt_tokens, self.args.new_tokens]
-                .map(|n| n as usize);
+            std::array::from_fn(|i| asked[i].unwrap_or(sizes[i]) as usize);
         let mut trained = self.trained(Some(RANK))?;
         let previous = trained.adapter.as_ref().map(|adapter| adapter.duplicate(&self.backend));
         let vocab_size = trained.model.config().vocab_size;

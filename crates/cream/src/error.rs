@@ -56,7 +56,10 @@ pub enum Error {
         given: String,
     },
     /// Training left the numbers: a gradient that is not finite.
-    #[error("step {step}: gradient norm is {value}, expected a finite number; a smaller learning rate may help")]
+    #[error(
+        "step {step}: gradient norm is {value}, expected a finite number; the weights are as they were before this step; \
+         a smaller learning rate may help"
+    )]
     Diverged {
         /// Optimiser step, from 1.
         step: usize,

@@ -179,7 +179,7 @@ mod tests {
     use crate::rows::Turns;
     use crate::shard::Shard;
     use crate::store::Memory;
-    use crate::testing::{Log, Tiny, prompts};
+    use crate::testing::{Log, Tiny, damaged, files, prompts};
 
     fn options() -> SampleOptions {
         SampleOptions { completions: 3, max_new_tokens: 5, chunk_size: 2, ..SampleOptions::default() }
@@ -250,6 +250,22 @@ mod tests {
         assert_eq!(message, "prompt \"p0\": 5 tokens and 252 new ones, expected at most 256 in all");
         let none = SampleOptions { slots: 0, ..options() };
         assert_eq!(draw(&prompts(1), &none, 1, None).unwrap_err().to_string(), "slots: 0, expected at least 1");
+    }
+
+    /// As answers of tasks and judgements are, which are drawn here too.
+    #[test]
+    fn a_damaged_model_draws_nothing() {
+        let tiny = Tiny { model: damaged(&files()), ..Tiny::new() };
+        let mut store = Memory::default();
+        let output = Output { store: &mut store, name: "c.jsonl" };
+        let drawn = pollster::block_on(sample(tiny.policy(), &prompts(2), &options(), 1, output, &mut ()));
+        let message = drawn.unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "prompt \"p0\": completion 0: token 0: the logits are not finite; the weights of the model or of its adapter \
+             may be damaged"
+        );
+        assert!(!store.files.contains_key("c.jsonl"));
     }
 
     #[test]

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::rows::{Completion, Turns};
     use crate::store::Memory;
-    use crate::testing::{LAYOUT, Tiny, letter, prompts};
+    use crate::testing::{LAYOUT, Tiny, damaged, files, letter, prompts};
 
     fn rows() -> Vec<Completions> {
         let text = |i: usize| (0..i % 4).map(|j| letter(40 + 3 * i + j)).collect::<String>();
@@ -181,6 +181,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_damaged_model_scores_nothing() {
+        let tiny = Tiny { model: damaged(&files()), ..Tiny::new() };
+        let mut store = Memory::default();
+        let output = Output { store: &mut store, name: "s.jsonl" };
+        let scored = pollster::block_on(score(tiny.policy(), &rows(), &ScoreOptions::default(), output, &mut ()));
+        let message = scored.unwrap_err().to_string();
+        assert_eq!(message, "prompt \"p0\": completion 0: token log-prob 0 is NaN, not a finite number");
+        assert!(!store.files.contains_key("s.jsonl"));
     }
 
     #[test]

@@ -88,6 +88,14 @@ pub(crate) fn model(files: &hf::Files, trainable: bool) -> Llama<Cpu> {
     Llama::new(Cpu::new(), &checkpoint, trainable).unwrap()
 }
 
+/// The model with a NaN that every token goes through.
+pub(crate) fn damaged(files: &hf::Files) -> Llama<Cpu> {
+    let (mut checkpoint, _): (Checkpoint<'_>, _) = hf::load(files).unwrap();
+    let norm = checkpoint.tensors.get_mut("model.norm.weight").unwrap();
+    norm.bytes.to_mut()[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    Llama::new(Cpu::new(), &checkpoint, false).unwrap()
+}
+
 /// Outlines of the model on a CPU that may take so much.
 pub(crate) fn outlines(files: &hf::Files, budget: Budget) -> [Outline; 2] {
     let (checkpoint, _) = hf::load(files).unwrap();

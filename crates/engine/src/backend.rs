@@ -12,6 +12,7 @@ use std::future::Future;
 
 use cream_core::Sampling;
 
+use crate::config::LlamaConfig;
 use crate::error::Result;
 use crate::matrix::{Lora, Matrix};
 use crate::memory::{Budget, Meter};
@@ -38,6 +39,9 @@ pub struct Segment {
     pub own_past: u32,
 }
 
+/// What [`Backend::sample`] gives for a row that no token can be drawn from: no vocabulary has so many.
+pub const NO_TOKEN: u32 = u32::MAX;
+
 /// Heads of an attention kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heads {
@@ -59,7 +63,7 @@ pub struct AdamW {
     pub beta2: f32,
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// Decoupled weight decay, times the learning rate.
+    /// Decoupled weight decay, times the learning rate; norms and biases have none.
     pub weight_decay: f32,
     /// Gradients are scaled so that their norm is at most this; 0 leaves them as they are.
     pub max_grad_norm: f32,
@@ -82,6 +86,8 @@ pub struct Parameter<'a, B: Backend> {
     pub first: &'a mut B::Buffer,
     /// Second moment.
     pub second: &'a mut B::Buffer,
+    /// Whether weight decay acts on it.
+    pub decayed: bool,
 }
 
 /// Where the gradient of a linear's own parameters goes; each is added to.
@@ -143,6 +149,15 @@ pub trait Backend: Clone + std::fmt::Debug {
     /// Decoding steps worth queueing before tokens are read back.
     fn steps_per_read(&self) -> usize;
 
+    /// Whether its kernels take a model of this shape, which `file` has.
+    ///
+    /// # Errors
+    /// The first size that they do not.
+    fn check(&self, file: &str, config: &LlamaConfig) -> Result<()> {
+        let _ = (file, config);
+        Ok(())
+    }
+
     /// Bytes that its buffers hold.
     fn meter(&self) -> &Meter;
     /// How much of its memory a caller may take; see [`MemoryPlan`](crate::MemoryPlan).
@@ -182,7 +197,8 @@ pub trait Backend: Clone + std::fmt::Debug {
         }
     }
 
-    /// `out[t] = table[ids[t]]`: table `[V, D]`, out `[T, D]`. Also gathers rows of activations.
+    /// `out[t] = table[ids[t]]`: table `[V, D]`, out `[T, D]`; a row stays as it is where its id is V or more, as that of
+    /// [`NO_TOKEN`] is. Also gathers rows of activations.
     fn embed(&self, table: &Matrix<Self>, ids: &Self::Indices, out: &mut Self::Buffer);
     /// `d_table[ids[t]] += d_out[t]`: d_out `[T, D]`, d_table `[V, D]`.
     fn embed_backward(&self, d_out: &Self::Buffer, ids: &Self::Indices, d_table: &mut Self::Buffer);
@@ -287,7 +303,7 @@ pub trait Backend: Clone + std::fmt::Debug {
 
     /// Draws one token a row: logits `[S, V]`; streams `[S, 4]`, the Philox counters; out `[S]`. With `seen`, the
     /// tokens of each row so far as `[S, ceil(V / 32)]` words of bits, repetition is penalised, and the token drawn is
-    /// added to them.
+    /// added to them. [`NO_TOKEN`] where a logit is NaN or infinite, or all are negative infinity, which else masks a token.
     fn sample(
         &self,
         logits: &Self::Buffer,
@@ -300,7 +316,8 @@ pub trait Backend: Clone + std::fmt::Debug {
 
     /// `out[0] = sum of the squares of all numbers in all buffers`.
     fn sum_of_squares(&self, buffers: &[&Self::Buffer], out: &mut Self::Buffer);
-    /// One step of AdamW at `step` (from 1), gradients first clipped by the norm whose square is `norm_squared[0]`.
+    /// One step of AdamW at `step` (from 1), gradients first clipped by the norm whose square is `norm_squared[0]`. Where
+    /// that is not finite, all stays as it is.
     fn adamw(
         &self,
         parameters: Vec<Parameter<'_, Self>>,

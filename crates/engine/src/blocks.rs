@@ -37,15 +37,24 @@ pub fn unpack(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
     }
 }
 
-/// 2^112: what is left of the exponent's new bias when the bits of a half are taken over as they are.
-const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
+/// By so much larger is the exponent's bias in single precision.
+const REBIAS: u32 = (127 - 15) << 23;
+/// Of an exponent.
+const ONE: u32 = 1 << 23;
 
-/// IEEE half precision to single, exactly. No branch and no table: it vectorises without F16C.
+/// IEEE half precision to single, exactly, without denormal numbers of single precision on the way: kernels of the CPU
+/// have none. No branch and no table: it vectorises without F16C.
 #[inline(always)]
 pub fn f16(bytes: [u8; 2]) -> f32 {
-    let magnitude = u32::from(u16::from_le_bytes(bytes)) << 13 & 0x0fff_e000;
-    let infinite = if magnitude >= 0x7c00 << 13 { 0x7f80_0000 } else { 0 };
-    f32::from_bits(scale(bytes).to_bits() | infinite)
+    let bits = u32::from(u16::from_le_bytes(bytes));
+    let magnitude = (bits & 0x7fff) << 13;
+    let normal = f32::from_bits(magnitude + REBIAS);
+    // An exponent of 0 stands for 1 without a leading one, which is taken off again: this is less than what is normal
+    // there, and nowhere else.
+    let small = f32::from_bits(magnitude + REBIAS + ONE) - f32::from_bits(REBIAS + ONE);
+    let value = if small < normal { small } else { normal };
+    let infinite = if magnitude >= 31 * ONE { 0xff * ONE } else { 0 };
+    f32::from_bits(value.to_bits() | infinite | (bits & 0x8000) << 16)
 }
 
 /// bfloat16 to single: the upper half of its bits.
@@ -70,12 +79,29 @@ pub(crate) fn bf16_16(block: &[u8; 32], out: &mut [f32; 16]) {
     }
 }
 
-/// As [`f16`] for the scale of a block, in half the instructions: one that is infinite or NaN, which no sound file has,
-/// comes out as 65536 or a little more.
+/// As [`f16`] for the scale of a block, in half the instructions where it is neither smaller than 2^-14 nor infinite.
 #[inline(always)]
 fn scale(bytes: [u8; 2]) -> f32 {
+    scales([bytes[0], bytes[1], 0, 0x3c]).0
+}
+
+/// The same of two.
+#[inline(always)]
+fn scales(bytes: [u8; 4]) -> (f32, f32) {
+    let both = u32::from_le_bytes(bytes) & 0x7fff_7fff;
+    // An exponent of 0 borrows from the sign's place, and one of 31 is carried there.
+    if (both.wrapping_sub(0x0400_0400) | (both + 0x0400_0400)) & 0x8000_8000 != 0 {
+        return rare_scales(bytes);
+    }
     // The sign is extended, so that one shift brings it to the top and the magnitude to its place.
-    f32::from_bits((i32::from(i16::from_le_bytes(bytes)) << 13) as u32 & 0x8fff_e000) * REBIAS
+    let up = |bits: i16| f32::from_bits(((i32::from(bits) << 13) as u32 & 0x8fff_e000) + REBIAS);
+    (up(i16::from_le_bytes([bytes[0], bytes[1]])), up(i16::from_le_bytes([bytes[2], bytes[3]])))
+}
+
+#[cold]
+#[inline(never)]
+fn rare_scales([a, b, c, d]: [u8; 4]) -> (f32, f32) {
+    (f16([a, b]), f16([c, d]))
 }
 
 /// 32 elements `d q`, q in -128..128: `d, q[32]`.
@@ -101,7 +127,7 @@ pub fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
 /// 32 elements `d q + m`, q in 0..16: `d, m, q[16]` in [`q4_0`]'s order.
 #[inline(always)]
 pub fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
-    let (d, m) = (scale([block[0], block[1]]), scale([block[2], block[3]]));
+    let (d, m) = scales([block[0], block[1], block[2], block[3]]);
     for i in 0..16 {
         let q = i32::from(block[4 + i]);
         out[i] = d * (q & 15) as f32 + m;
@@ -125,7 +151,7 @@ pub fn q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
 /// 32 elements `d q + m`, q in 0..32: `d, m, h[4], q[16]` in [`q5_0`]'s order.
 #[inline(always)]
 pub fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
-    let (d, m) = (scale([block[0], block[1]]), scale([block[2], block[3]]));
+    let (d, m) = scales([block[0], block[1], block[2], block[3]]);
     let high = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
     for i in 0..16 {
         let q = u32::from(block[8 + i]);
@@ -140,7 +166,7 @@ pub fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
 /// Each run of 32 elements has its own 6-bit s and t. Runs 2r and 2r + 1 are the low and the high halves of `q[32 r..]`.
 #[inline(always)]
 pub fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
-    let (d, m) = (scale([block[0], block[1]]), scale([block[2], block[3]]));
+    let (d, m) = scales([block[0], block[1], block[2], block[3]]);
     let (scales, q) = (&block[4..16], &block[16..]);
     for (run, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (scale, minimum) = scale_and_minimum(scales, run, d, m);
@@ -156,7 +182,7 @@ pub fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
 /// As [`q4_k`]; bit r of `h[i]` is the fifth bit of element i of run r.
 #[inline(always)]
 pub fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
-    let (d, m) = (scale([block[0], block[1]]), scale([block[2], block[3]]));
+    let (d, m) = scales([block[0], block[1], block[2], block[3]]);
     let (scales, high, q) = (&block[4..16], &block[16..48], &block[48..]);
     for pair in 0..4 {
         let q = &q[pair * 32..][..32];
@@ -213,6 +239,9 @@ mod tests {
 
     use super::*;
 
+    const DTYPES: [Dtype; 8] =
+        [Dtype::Q8_0, Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q4_K, Dtype::Q5_K, Dtype::Q6_K];
+
     #[derive(serde::Deserialize)]
     struct Golden {
         bytes: String,
@@ -223,10 +252,8 @@ mod tests {
     fn blocks_unpack_bit_for_bit_as_gguf_unpacks_them() {
         let golden: BTreeMap<String, Golden> =
             serde_json::from_str(include_str!("../../../tests/golden/blocks/blocks.json")).unwrap();
-        let dtypes =
-            [Dtype::Q8_0, Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q4_K, Dtype::Q5_K, Dtype::Q6_K];
-        assert_eq!(golden.len(), dtypes.len());
-        for dtype in dtypes {
+        assert_eq!(golden.len(), DTYPES.len());
+        for dtype in DTYPES {
             let Golden { bytes, values } = &golden[&format!("{dtype:?}")];
             let bytes: Vec<u8> =
                 (0..bytes.len()).step_by(2).map(|i| u8::from_str_radix(&bytes[i..i + 2], 16).unwrap()).collect();
@@ -240,11 +267,52 @@ mod tests {
     fn every_half_converts_exactly() {
         for bits in 0..=u16::MAX {
             let expected = half::f16::from_bits(bits).to_f32();
-            let found = f16(bits.to_le_bytes());
-            assert!(
-                found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan(),
-                "{bits:04x}: {found}"
-            );
+            // As a kernel of the CPU does it, too.
+            for found in [f16(bits.to_le_bytes()), crate::cpu::flushed(|| half(bits))] {
+                assert!(
+                    found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan(),
+                    "{bits:04x}: {found}"
+                );
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn half(bits: u16) -> f32 {
+        f16(std::hint::black_box(bits).to_le_bytes())
+    }
+
+    /// Of the smallest scales too.
+    #[test]
+    fn kernels_of_the_cpu_unpack_the_same() {
+        let halves = [0x0001u16, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x8400, 0x7bff, 0xfbff, 0x0000, 0x8000, 0x3c00];
+        for (dtype, &at, half) in
+            DTYPES.iter().flat_map(|d| d.scales().iter().flat_map(move |at| halves.map(|h| (d, at, h))))
+        {
+            let mut block: Vec<u8> = (0..dtype.block_bytes()).map(|i| (37 * i) as u8).collect();
+            dtype.scales().iter().for_each(|&at| block[at..at + 2].copy_from_slice(&[0x12, 0x24]));
+            block[at..at + 2].copy_from_slice(&half.to_le_bytes());
+            let unpacked = || {
+                let mut out = vec![0.0; dtype.block_len()];
+                unpack(*dtype, std::hint::black_box(&block), &mut out);
+                out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            assert_eq!(crate::cpu::flushed(unpacked), unpacked(), "{dtype:?}: {half:x} at {at}");
+        }
+    }
+
+    /// A damaged file's NaN or infinity is seen in what it scales, and not taken for a large number.
+    #[test]
+    fn a_scale_that_is_not_finite_stays_so() {
+        for (dtype, bits) in DTYPES.into_iter().flat_map(|dtype| [(dtype, 0x7e00u16), (dtype, 0x7c00), (dtype, 0xfc00)])
+        {
+            for at in dtype.scales() {
+                let mut block = vec![0x77; dtype.block_bytes()];
+                block[*at..at + 2].copy_from_slice(&bits.to_le_bytes());
+                let mut out = vec![0.0; dtype.block_len()];
+                unpack(dtype, &block, &mut out);
+                assert!(out.iter().all(|value| !value.is_finite()), "{dtype:?}, {bits:x} at {at}: {out:?}");
+            }
         }
     }
 

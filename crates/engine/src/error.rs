@@ -18,6 +18,19 @@ pub enum Error {
     /// A request that the model cannot serve: a token outside the vocabulary, an empty prompt, a sequence too long.
     #[error("{0}")]
     Request(String),
+    /// Logits that are not finite: the weights are damaged, or training left the numbers.
+    #[error(
+        "prompt {id:?}: completion {completion}: token {token}: the logits are not finite; the weights of the model or \
+         of its adapter may be damaged"
+    )]
+    Logits {
+        /// Id of the prompt.
+        id: String,
+        /// Index among its completions.
+        completion: usize,
+        /// How many tokens of the completion there are already.
+        token: usize,
+    },
     /// A device failed: lost, out of memory, or a kernel it would not take.
     #[error("{device}: {problem}")]
     Device {

@@ -10,7 +10,7 @@ use cream_core::{Sampling, seen_words};
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::Adapter;
-use crate::backend::{Backend, Segment};
+use crate::backend::{Backend, NO_TOKEN, Segment};
 use crate::error::{Error, Result};
 use crate::llama::{BlockCache, Llama, Rows};
 
@@ -112,7 +112,8 @@ impl<B: Backend> Llama<B> {
     ///
     /// # Errors
     /// An empty prompt, a token outside the vocabulary, a prompt that leaves no room within
-    /// `max_position_embeddings`, bad sampling settings, no slots, a device that was lost, or what `finished` says.
+    /// `max_position_embeddings`, bad sampling settings, no slots, logits that are not finite, a device that was lost, or
+    /// what `finished` says.
     pub async fn generate<E: From<Error>>(
         &self,
         adapter: Option<&Adapter<B>>,
@@ -166,7 +167,7 @@ impl<B: Backend> Llama<B> {
             if let Some(token) = prompt.iter().find(|&&token| token as usize >= vocab_size) {
                 return Err(Error::Request(format!("prompt {id:?}: token {token}, expected below {vocab_size}")));
             }
-            if prompt.len() + options.max_new_tokens > longest {
+            if prompt.len().saturating_add(options.max_new_tokens) > longest {
                 let (prompt, new) = (prompt.len(), options.max_new_tokens);
                 return Err(Error::Request(format!(
                     "prompt {id:?}: {prompt} tokens and {new} new ones, expected at most {longest} in all"
@@ -281,7 +282,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         let first = self.step(&tokens, &positions, &segments, &at, Some(&head_rows), &streams, seen.as_mut());
         let first = backend.read_indices(&[&first]).await?.swap_remove(0);
         for (mut active, token) in drawn.into_iter().zip(first) {
-            match self.push(&mut active, token) {
+            match self.push(&mut active, token)? {
                 None => self.waiting.push_back(active),
                 Some(finish) => finished(self.ended(active, finish))?,
             }
@@ -377,7 +378,7 @@ impl<'a, B: Backend> Generation<'a, B> {
             for (&i, token) in active.iter().zip(drawn) {
                 // A slot that ended earlier in this group of steps has nothing more to say.
                 let Some(mut slot) = self.slots[i].take() else { continue };
-                match self.push(&mut slot, token) {
+                match self.push(&mut slot, token)? {
                     None => self.slots[i] = Some(slot),
                     Some(finish) => finished(self.ended(slot, finish))?,
                 }
@@ -392,12 +393,16 @@ impl<'a, B: Backend> Generation<'a, B> {
     }
 
     /// Adds a token; says why the completion ends where it does.
-    fn push(&self, active: &mut Active, token: u32) -> Option<Finish> {
+    fn push(&self, active: &mut Active, token: u32) -> Result<Option<Finish>> {
+        if token == NO_TOKEN {
+            let id = self.requests[active.request].id.clone();
+            return Err(Error::Logits { id, completion: active.completion, token: active.tokens.len() });
+        }
         active.tokens.push(token);
         if self.options.stop_tokens.contains(&token) {
-            return Some(Finish::Stop);
+            return Ok(Some(Finish::Stop));
         }
-        (active.tokens.len() == self.options.max_new_tokens).then_some(Finish::Length)
+        Ok((active.tokens.len() == self.options.max_new_tokens).then_some(Finish::Length))
     }
 
     /// What became of a completion, whose slot and part of the cache are free.

@@ -1,4 +1,5 @@
-//! The model against torch autograd in float64: `tests/golden/{tied,untied}`, made by `tests/golden/make_golden.py`.
+//! The model against torch autograd in float64: `tests/golden/{tied,untied}`, made by `tests/golden/make_golden.py` and
+//! `make_full.py`.
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,7 @@ on_each_backend!(
     token_logps_and_logits,
     loss_and_weight_gradients,
     lora_gradients_and_ten_steps_of_adamw,
+    ten_steps_of_adamw_on_all_weights,
     greedy_tokens
 );
 
@@ -135,12 +137,27 @@ struct LoraRun {
 }
 
 #[derive(Deserialize)]
+struct FullRun {
+    adamw: Settings,
+    curve: Vec<Point>,
+    /// After the last step, the first numbers of each tensor.
+    first_64: BTreeMap<String, Vec<f64>>,
+}
+
+#[derive(Deserialize)]
 struct Settings {
     lr: f32,
     betas: [f32; 2],
     eps: f32,
     weight_decay: f32,
     max_grad_norm: f32,
+}
+
+impl Settings {
+    fn options(&self) -> AdamW {
+        let Settings { betas: [beta1, beta2], eps, weight_decay, max_grad_norm, .. } = *self;
+        AdamW { beta1, beta2, eps, weight_decay, max_grad_norm }
+    }
 }
 
 #[derive(Deserialize)]
@@ -297,9 +314,8 @@ fn lora_gradients_and_ten_steps_of_adamw<B: Backend>(subject: &Subject<B>) {
         let batch = Batch::new(&groups(&golden), model.config().vocab_size).unwrap();
         let backend = model.backend().clone();
         let mut adapter = golden_adapter(name, &golden, &model);
-        let Settings { lr, betas: [beta1, beta2], eps, weight_decay, max_grad_norm } = golden.lora.adamw;
-        let options = AdamW { beta1, beta2, eps, weight_decay, max_grad_norm };
-        let mut trainer = Trainer::new(&model, Some(&adapter), options, false);
+        let Settings { lr, .. } = golden.lora.adamw;
+        let mut trainer = Trainer::new(&model, Some(&adapter), golden.lora.adamw.options(), false);
         for (step, point) in golden.lora.curve.iter().enumerate() {
             let loss = |logps: &[f64]| -> Result<Vec<f64>> {
                 let losses = Losses::new(&golden, logps);
@@ -333,6 +349,33 @@ fn lora_gradients_and_ten_steps_of_adamw<B: Backend>(subject: &Subject<B>) {
         let (config, weights) = block_on(adapter.to_peft(&backend, "base")).unwrap();
         let read = Adapter::from_peft(&backend, model.config(), config.as_bytes(), &weights).unwrap();
         assert_eq!(block_on(read.to_peft(&backend, "base")).unwrap(), (config, weights));
+    }
+}
+
+/// Norms are not decayed, as in transformers.
+fn ten_steps_of_adamw_on_all_weights<B: Backend>(subject: &Subject<B>) {
+    for name in NAMES {
+        let golden = golden(name);
+        let full: FullRun = serde_json::from_slice(&file(name, "full.json")).unwrap();
+        let mut model = subject.model(name, "model.safetensors", true);
+        let batch = Batch::new(&groups(&golden), model.config().vocab_size).unwrap();
+        let mut trainer = Trainer::new(&model, None, full.adamw.options(), false);
+        for (step, point) in full.curve.iter().enumerate() {
+            let loss = |logps: &[f64]| -> Result<Vec<f64>> {
+                let losses = Losses::new(&golden, logps);
+                subject.close(losses.mean(), point.loss, &format!("{name} loss at step {step}"));
+                Ok(losses.gradient())
+            };
+            block_on(trainer.accumulate(&model, None, &batch, loss)).unwrap();
+            let norm = block_on(trainer.update(&mut model, None, full.adamw.lr)).unwrap();
+            subject.close(f64::from(norm), point.grad_norm, &format!("{name} gradient norm at step {step}"));
+        }
+        let tensors = block_on(model.tensors(None)).unwrap();
+        assert_eq!(tensors.len(), full.first_64.len());
+        for (tensor, _, values) in tensors.into_iter().filter(|(tensor, ..)| tensor.contains("norm")) {
+            let values = values.into_iter().take(64).map(f64::from);
+            subject.all_close(values, &full.first_64[&tensor], &format!("{name} {tensor}"));
+        }
     }
 }
 

@@ -37,7 +37,7 @@ mod tolerances;
 mod train;
 
 pub use adapter::{Adapter, Linear, LoraConfig};
-pub use backend::{AdamW, Adapted, Backend, Heads, LinearGradient, Norm, Parameter, Rope, Segment};
+pub use backend::{AdamW, Adapted, Backend, Heads, LinearGradient, NO_TOKEN, Norm, Parameter, Rope, Segment};
 pub use batch::{Batch, Group};
 pub use checkpoint::Checkpoint;
 pub use config::{LlamaConfig, RopeScaling};

@@ -93,9 +93,10 @@ impl<B: Backend> Llama<B> {
     /// Puts a checkpoint on the device: as its file packs it, or as f32 where the weights themselves are `trainable`.
     ///
     /// # Errors
-    /// A tensor that is missing or has another shape than the config says.
+    /// A tensor that is missing or has another shape than the config says; a shape that the device's kernels do not take.
     pub fn new(backend: B, checkpoint: &Checkpoint<'_>, trainable: bool) -> Result<Self> {
         let config = checkpoint.config.clone();
+        backend.check(&checkpoint.file, &config)?;
         let matrix = |name: &str, shape: [usize; 2]| -> Result<Matrix<B>> {
             let tensor = checkpoint.tensor(name, &shape)?;
             Ok(Matrix::all_stored(&backend, &[tensor], trainable).swap_remove(0))

@@ -58,7 +58,7 @@ impl MemoryPlan {
         // The longest prompts at once, until all slots are full: no other moment takes more.
         let mut longest: Vec<&Request> = requests.iter().filter(|request| request.completions > 0).collect();
         longest.sort_by_key(|request| std::cmp::Reverse(request.prompt.len()));
-        let longest: Vec<Request> = longest.into_iter().take(options.slots + 2).cloned().collect();
+        let longest: Vec<Request> = longest.into_iter().take(options.slots.saturating_add(2)).cloned().collect();
         let options = GenerateOptions { stop_tokens: Vec::new(), ..options.clone() };
         let cache = ready(planned.model.first_steps(planned.adapter.as_ref(), &longest, &options))?;
         planned.parts.push(("keys and values", cache));

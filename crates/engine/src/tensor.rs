@@ -45,6 +45,16 @@ impl Dtype {
         }
     }
 
+    /// Where in a block the f16 numbers begin that scale it; none where a block is an element.
+    pub const fn scales(self) -> &'static [usize] {
+        match self {
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 => &[],
+            Dtype::Q8_0 | Dtype::Q4_0 | Dtype::Q5_0 => &[0],
+            Dtype::Q4_1 | Dtype::Q5_1 | Dtype::Q4_K | Dtype::Q5_K => &[0, 2],
+            Dtype::Q6_K => &[208],
+        }
+    }
+
     /// Bytes of a row of `cols` elements, or `None` where `cols` is no whole number of blocks or the size overflows.
     pub const fn row_bytes(self, cols: usize) -> Option<usize> {
         if !cols.is_multiple_of(self.block_len()) {

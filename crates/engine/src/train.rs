@@ -115,6 +115,11 @@ fn parameters<'a, B: Backend>(
     named.into_iter().map(dense).collect()
 }
 
+/// Whether weight decay acts on a parameter of this name: `get_decay_parameter_names` of transformers' Trainer.
+fn is_decayed(name: &str) -> bool {
+    !name.contains("norm") && !name.ends_with(".bias")
+}
+
 /// Gradients and AdamW's moments of an adapter, or of all weights of a model.
 pub struct Trainer<B: Backend> {
     options: AdamW,
@@ -183,7 +188,9 @@ impl<B: Backend> Trainer<B> {
         named.into_iter().map(|(name, _)| name).zip(gradients.buffers()).collect()
     }
 
-    /// One AdamW step with clipping on the gradients accumulated since the last. Returns their norm before clipping.
+    /// One AdamW step with clipping on the gradients accumulated since the last. Norms and biases are not decayed, as in
+    /// transformers. Returns the gradients' norm before clipping; where that is not finite no step is made, and weights,
+    /// moments and step count are as they were.
     ///
     /// # Errors
     /// No batch since the last step, a model not loaded as trainable where no adapter is given, or a device that was lost.
@@ -196,17 +203,21 @@ impl<B: Backend> Trainer<B> {
         let backend = model.backend().clone();
         let parameters = parameters(model, adapter)?;
         let gradients = self.gradients.take().ok_or_else(|| Error::Request("an update without a batch".into()))?;
-        self.step += 1;
         let mut norm_squared = backend.buffer(1);
         backend.sum_of_squares(&gradients.buffers(), &mut norm_squared);
         let parameters = parameters
             .into_iter()
             .zip(gradients.buffers())
             .zip(&mut self.moments)
-            .map(|(((_, value), gradient), [first, second])| Parameter { value, gradient, first, second })
+            .map(|(((name, value), gradient), [first, second])| {
+                let decayed = is_decayed(&name);
+                Parameter { value, gradient, first, second, decayed }
+            })
             .collect();
-        backend.adamw(parameters, &norm_squared, &self.options, learning_rate, self.step);
-        Ok(backend.read(&norm_squared).await?[0].sqrt())
+        backend.adamw(parameters, &norm_squared, &self.options, learning_rate, self.step + 1);
+        let norm = backend.read(&norm_squared).await?[0].sqrt();
+        self.step += u32::from(norm.is_finite());
+        Ok(norm)
     }
 
     /// Values, moments and step count as safetensors: all that a resumed run needs to go on bit for bit.

@@ -65,7 +65,8 @@ impl TrainOptions {
         }
         let AdamW { beta1, beta2, eps, weight_decay, max_grad_norm } = self.adamw;
         let unit = |x: f32| (0.0..1.0).contains(&x);
-        let positive = |x: f32| x.is_finite() && x > 0.0;
+        // Devices may take a denormal number for 0.
+        let positive = |x: f32| x.is_normal() && x > 0.0;
         let not_negative = |x: f32| x.is_finite() && x >= 0.0;
         let rate = self.learning_rate.unwrap_or(1.0);
         for (field, value, good, expected) in [

@@ -29,7 +29,11 @@ impl Objective for Supervised {
     }
 
     /// Negative log-likelihood, summed over tokens.
-    fn evaluate(&self, _: usize, logps: &[f64]) -> Result<Term> {
+    fn evaluate(&self, group: usize, logps: &[f64]) -> Result<Term> {
+        if !logps[0].is_finite() {
+            let error = cream_core::Error::NotFiniteNumber { what: "log-prob", value: logps[0] };
+            return Err(Error::prompt(&name(group), error));
+        }
         Ok(Term { loss: -logps[0], gradient: vec![-1.0], preference: None })
     }
 }
@@ -61,10 +65,15 @@ pub async fn sft<B: Backend>(
         .map_err(|error| error.of_stage(Stage::Sft))
 }
 
+/// What a row is called.
+fn name(index: usize) -> String {
+    format!("row {}", index + 1)
+}
+
 /// All rows as tokens.
 pub(crate) fn groups(encoder: Encoder<'_>, rows: &[SftRow]) -> Result<Vec<Group>> {
     let group = |(i, row): (usize, &SftRow)| {
-        let id = format!("row {}", i + 1);
+        let id = name(i);
         encoder.group(&id, &row.prompt, &[row.completion.as_str().into()])
     };
     rows.iter().enumerate().map(group).collect()

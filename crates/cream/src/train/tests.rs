@@ -246,9 +246,47 @@ fn mistakes_are_named() {
     assert_eq!(fails(Rows::Supervised(&[]), &options()), (no_rows.to_owned(), true));
     let wrong = TrainOptions { batch_size: 0, ..options() };
     assert_eq!(fails(Rows::Pairs(&pairs(1.0)), &wrong), ("batch_size: 0, expected at least 1".to_owned(), true));
+    // Denormal: a device may divide by 0 instead.
+    let mut tiny = options();
+    tiny.adamw.eps = 1e-40;
+    let (message, untouched) = fails(Rows::Pairs(&pairs(1.0)), &tiny);
+    assert!(message.starts_with("adamw.eps: ") && untouched, "{message}");
     let wild = TrainOptions { learning_rate: Some(1e30), ..options() };
     let (message, _) = fails(Rows::Pairs(&pairs(1.0)), &wild);
     assert!(message.contains("log-prob is NaN, not a finite number"), "{message}");
+    let (message, _) = fails(Rows::Supervised(&supervised(5)), &wild);
+    assert!(message.starts_with("prompt \"row ") && message.contains("log-prob is NaN, not a finite"), "{message}");
+}
+
+/// A pair whose gradient is too large for a norm: what is on disk is what the step before it left.
+#[test]
+fn a_step_that_diverges_leaves_the_last_good_state() {
+    // Whose gradient has no bound.
+    let ipo = PreferenceLoss { loss: Loss::Ipo, ..PreferenceLoss::default() };
+    let options = TrainOptions { epochs: Some(1), batch_size: 1, save_steps: 1, ..options() };
+    let fit = |rows: &[Pair], log: &mut Log| {
+        let mut store = Memory::default();
+        let message = fit_by(&ipo, &mut store, &Rows::Pairs(rows), &options, true, log).unwrap_err().to_string();
+        (message, store)
+    };
+    let mut steps = Vec::new();
+    for broken in 0..5 {
+        let mut rows = pairs(0.8);
+        rows[broken].ref_chosen_logps = -1e25;
+        let mut log = Log::new(usize::MAX);
+        let (message, store) = fit(&rows, &mut log);
+        // What was told: the start, and each step.
+        let step = log.updates.len();
+        let expected = "gradient norm is inf, expected a finite number; the weights are as they were before this step; \
+                        a smaller learning rate may help";
+        assert_eq!(message, format!("step {step}: {expected}"));
+        let (_, before) = fit(&rows, &mut Log::new(step - 1));
+        assert!(store == before, "step {step}");
+        assert_eq!(store.exists("state.safetensors"), step > 1);
+        steps.push(step);
+    }
+    steps.sort();
+    assert_eq!(steps, [1, 2, 3, 4, 5]);
 }
 
 #[test]

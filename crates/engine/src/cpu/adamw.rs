@@ -11,7 +11,7 @@ const CHUNK: usize = 1 << 14;
 /// torch's clip_grad_norm_ divides by the norm plus this.
 const NORM_EPS: f32 = 1e-6;
 
-/// Step `step`, counted from 1.
+/// Step `step`, counted from 1; none where the norm is not finite.
 pub(super) fn step(
     parameters: Vec<Parameter<'_, Cpu>>,
     norm_squared: f32,
@@ -19,13 +19,16 @@ pub(super) fn step(
     learning_rate: f32,
     step: u32,
 ) {
+    if !norm_squared.is_finite() {
+        return;
+    }
     let AdamW { beta1, beta2, eps, weight_decay, max_grad_norm } = *options;
     let clip = if max_grad_norm > 0.0 { (max_grad_norm / (norm_squared.sqrt() + NORM_EPS)).min(1.0) } else { 1.0 };
     let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(step));
     let step_size = (f64::from(learning_rate) / correction(beta1)) as f32;
     let root_correction = correction(beta2).sqrt() as f32;
-    let decay = 1.0 - learning_rate * weight_decay;
-    parameters.into_par_iter().for_each(|Parameter { value, gradient, first, second }| {
+    parameters.into_par_iter().for_each(|Parameter { value, gradient, first, second, decayed }| {
+        let decay = if decayed { 1.0 - learning_rate * weight_decay } else { 1.0 };
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let values = value.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
         values.zip(moments).for_each(|((value, gradient), (first, second))| {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use cream_core::math::exp;
 use rayon::prelude::*;
 
+use super::denormals::flushed;
 use super::few_rows;
 use super::product::{Shape, Strided, product};
 use super::vectorised::vectorised;
@@ -96,7 +97,7 @@ pub(super) fn forward(
         (rest_out, rest_lse) = (more_out, more_lse);
         tasks.push((tile, out, lse));
     }
-    tasks.into_par_iter().for_each_init(Vec::new, |scores, (tile, out, lse)| {
+    let attend = |scores: &mut Vec<f32>, tile: Tile, out: &mut [f32], lse: &mut [f32]| {
         let per_key = query / key_value;
         for head in 0..key_value {
             let [k, v] = [k, v].map(|data| Head { data, width: key_value * dim, at: head * dim });
@@ -115,6 +116,9 @@ pub(super) fn forward(
                 });
             }
         }
+    };
+    tasks.into_par_iter().for_each_init(Vec::new, |scores, (tile, out, lse)| {
+        flushed(|| attend(scores, tile, out, lse));
     });
 }
 
@@ -276,8 +280,8 @@ pub(super) fn backward(
     let per_key = query / key_value;
     let groups = groups(segments);
     let tasks: Vec<_> = (0..groups.len()).flat_map(|group| (0..key_value).map(move |head| (group, head))).collect();
-    let parts =
-        tasks.into_par_iter().map(|(group, head)| group_backward(saved, d_out, groups[group], heads, group, head));
+    let part = |(group, head)| flushed(|| group_backward(saved, d_out, groups[group], heads, group, head));
+    let parts = tasks.into_par_iter().map(part);
     for Part { group, key_value: head, d_q: q, d_k: k, d_v: v } in parts.collect::<Vec<_>>() {
         let start = groups[group][0].query_start as usize;
         let copy = |to: &mut [f32], from: &[f32], columns: usize, width: usize| {

@@ -1,11 +1,13 @@
 //! The CPU backend: the definition of every kernel, threaded with rayon, products through `gemm`.
 //!
-//! A result does not depend on the number of threads: work is divided by fixed sizes, and no sum crosses a division.
+//! A result does not depend on the number of threads: work is divided by fixed sizes, no sum crosses a division, and all
+//! arithmetic on numbers of a kernel is without denormal ones (see [`denormals`]).
 
 mod adamw;
 mod aligned;
 mod attention;
 mod buffer;
+mod denormals;
 mod embed;
 mod few_rows;
 mod lane_sums;
@@ -31,6 +33,8 @@ use crate::tensor::{Dtype, Tensor};
 use aligned::Aligned;
 pub use buffer::CpuBuffer;
 use buffer::Pool;
+#[cfg(test)]
+pub(crate) use denormals::flushed;
 use product::Weight;
 
 /// All cores of this machine, or as many as rayon's pool has.
@@ -154,7 +158,7 @@ impl Backend for Cpu {
     }
 
     fn embed(&self, table: &Matrix<Self>, ids: &Vec<u32>, out: &mut CpuBuffer) {
-        embed::forward(self.weight(table), ids, out);
+        embed::forward(self.weight(table), table.rows(), ids, out);
     }
 
     fn embed_backward(&self, d_out: &CpuBuffer, ids: &Vec<u32>, d_table: &mut CpuBuffer) {

@@ -10,6 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::aligned::Aligned;
+use super::denormals::flushed;
 use super::few_rows;
 use super::vectorised::vectorised;
 use crate::blocks;
@@ -179,6 +180,9 @@ pub(super) fn product_by_columns(
     accumulate: bool,
 ) {
     let Shape { m, n, k } = shape;
+    if m == 0 || n == 0 {
+        return;
+    }
     let target = Target::new(dst, n, shape);
     let is_few = matches!(rhs, Rhs::Transposed(_)) && m <= FEW_ROWS;
     let width = if is_few { FEW_ROWS_PANEL } else { PANEL };
@@ -192,14 +196,16 @@ pub(super) fn product_by_columns(
         let rows = part * rows_each..m.min((part + 1) * rows_each);
         let lhs = Strided { data: &lhs.data[(rows.start * lhs.row).min(lhs.data.len())..], ..lhs };
         SCRATCH.with_borrow_mut(|scratch| {
-            if let (Rhs::Transposed(weight), true) = (rhs, is_few) {
-                // SAFETY: tasks differ in their columns.
-                unsafe { target.fill_few_rows(columns, &lhs.data[..m * k], weight, alpha, accumulate, scratch) };
-                return;
-            }
-            let rhs = rhs.columns(columns.clone(), &mut scratch.unpacked);
-            // SAFETY: tasks differ in their columns or in their rows, so no two touch one element.
-            unsafe { target.fill(rows, columns, lhs, rhs, k, alpha, accumulate) }
+            flushed(|| {
+                if let (Rhs::Transposed(weight), true) = (rhs, is_few) {
+                    // SAFETY: tasks differ in their columns.
+                    unsafe { target.fill_few_rows(columns, &lhs.data[..m * k], weight, alpha, accumulate, scratch) };
+                    return;
+                }
+                let rhs = rhs.columns(columns.clone(), &mut scratch.unpacked);
+                // SAFETY: tasks differ in their columns or in their rows, so no two touch one element.
+                unsafe { target.fill(rows, columns, lhs, rhs, k, alpha, accumulate) }
+            });
         });
     });
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::denormals::flushed;
 use super::vectorised::vectorised;
 
 /// Rows one task takes.
@@ -53,12 +54,14 @@ pub(super) fn backward(
         );
     });
     if let Some(d_weight) = d_weight {
-        for (x, d_out) in x.chunks_exact(width).zip(d_out.chunks_exact(width)) {
-            let scale = inverse_rms(x, eps);
-            for ((d_weight, x), d_out) in d_weight.iter_mut().zip(x).zip(d_out) {
-                *d_weight += d_out * x * scale;
+        flushed(|| {
+            for (x, d_out) in x.chunks_exact(width).zip(d_out.chunks_exact(width)) {
+                let scale = inverse_rms(x, eps);
+                for ((d_weight, x), d_out) in d_weight.iter_mut().zip(x).zip(d_out) {
+                    *d_weight += d_out * x * scale;
+                }
             }
-        }
+        });
     }
 }
 

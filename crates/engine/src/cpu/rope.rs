@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::denormals::flushed;
+
 /// Rows one task takes.
 const ROWS: usize = 16;
 
@@ -12,17 +14,19 @@ pub(super) fn rotate(x: &mut [f32], positions: &[u32], frequencies: &[f32], inve
     let sign = if inverse { -1.0 } else { 1.0 };
     x.par_chunks_mut(ROWS * width).zip(positions.par_chunks(ROWS)).for_each(|(rows, positions)| {
         let mut turns = vec![(0.0, 0.0); half];
-        for (row, &position) in rows.chunks_exact_mut(width).zip(positions) {
-            for (turn, frequency) in turns.iter_mut().zip(frequencies) {
-                let (sin, cos) = (position as f32 * frequency).sin_cos();
-                *turn = (sign * sin, cos);
-            }
-            for head in row.chunks_exact_mut(2 * half) {
-                let (low, high) = head.split_at_mut(half);
-                for ((low, high), &(sin, cos)) in low.iter_mut().zip(high).zip(&turns) {
-                    (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
+        flushed(|| {
+            for (row, &position) in rows.chunks_exact_mut(width).zip(positions) {
+                for (turn, frequency) in turns.iter_mut().zip(frequencies) {
+                    let (sin, cos) = (position as f32 * frequency).sin_cos();
+                    *turn = (sign * sin, cos);
+                }
+                for head in row.chunks_exact_mut(2 * half) {
+                    let (low, high) = head.split_at_mut(half);
+                    for ((low, high), &(sin, cos)) in low.iter_mut().zip(high).zip(&turns) {
+                        (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
+                    }
                 }
             }
-        }
+        });
     });
 }

@@ -4,8 +4,9 @@ use cream_core::philox::Stream;
 use cream_core::{Sampling, penalise, seen_words};
 use rayon::prelude::*;
 
-/// logits `[S, V]`, streams `[S, 4]`, seen `[S, ceil(V / 32)]`, out `[S]`. A row with nothing to draw from (a NaN: a
-/// broken model) gives token 0.
+use crate::backend::NO_TOKEN;
+
+/// logits `[S, V]`, streams `[S, 4]`, seen `[S, ceil(V / 32)]`, out `[S]`.
 pub(super) fn draw(
     logits: &[f32],
     sampling: &Sampling,
@@ -18,7 +19,8 @@ pub(super) fn draw(
     let draw = |scratch: &mut [f32], logits: &[f32], stream: &[u32]| {
         let counter = [stream[0], stream[1], stream[2], stream[3]];
         let uniform = Stream { counter, ..Stream::at(seed, 0, 0, 0) }.uniform();
-        cream_core::sample(logits, sampling, uniform, scratch).unwrap_or(0)
+        // The options have been checked: an error is one of the logits.
+        cream_core::sample(logits, sampling, uniform, scratch).unwrap_or(NO_TOKEN)
     };
     let rows = out.par_iter_mut().zip(logits.par_chunks_exact(vocab)).zip(streams.par_chunks_exact(4));
     let Some(seen) = seen else {
@@ -33,7 +35,9 @@ pub(super) fn draw(
             penalised.copy_from_slice(logits);
             penalise(penalised, seen, sampling.repetition_penalty);
             *token = draw(scratch, penalised, stream);
-            seen[*token as usize / 32] |= 1 << (*token % 32);
+            if *token != NO_TOKEN {
+                seen[*token as usize / 32] |= 1 << (*token % 32);
+            }
         },
     );
 }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::buffer::CpuBuffer;
+use super::denormals::flushed;
 
 /// Numbers summed in f32 before they join the sum in f64.
 const CHUNK: usize = 1 << 12;
@@ -13,7 +14,7 @@ pub(super) fn sum(buffers: &[&CpuBuffer]) -> f32 {
         .par_iter()
         .map(|buffer| {
             let chunks = buffer.chunks(CHUNK).map(|chunk| f64::from(chunk.iter().map(|x| x * x).sum::<f32>()));
-            chunks.sum()
+            flushed(|| chunks.sum())
         })
         .collect();
     by_buffer.into_iter().sum::<f64>() as f32

@@ -1,6 +1,8 @@
-//! Runs a kernel compiled for the widest vector instructions of this machine.
+//! Runs a kernel compiled for the widest vector instructions of this machine, without denormal numbers.
 
 use pulp::{Arch, Simd, WithSimd};
+
+use super::denormals::flushed;
 
 struct Kernel<F>(F);
 
@@ -18,5 +20,5 @@ impl<R, F: FnMut() -> R> WithSimd for Kernel<F> {
 /// `kernel` must be marked `#[inline(always)]`, and so must the larger functions it calls.
 #[inline(always)]
 pub(super) fn vectorised<R>(kernel: impl FnMut() -> R) -> R {
-    Arch::new().dispatch(Kernel(kernel))
+    flushed(|| Arch::new().dispatch(Kernel(kernel)))
 }

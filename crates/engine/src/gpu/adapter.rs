@@ -19,6 +19,8 @@ pub struct AdapterInfo {
     pub kind: &'static str,
     /// Whether it is a program on the CPU (llvmpipe, SwiftShader): far slower than the CPU backend.
     pub software: bool,
+    /// Whether its memory is a part of the system's.
+    pub shares_memory: bool,
     /// Which forms of the kernels it runs.
     pub forms: &'static str,
     /// Most bytes of one storage binding.
@@ -48,6 +50,7 @@ fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
         name: format!("{} ({})", info.name, info.backend),
         kind: rank(info.device_type).1,
         software: info.device_type == wgpu::DeviceType::Cpu,
+        shares_memory: matches!(info.device_type, wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Cpu),
         forms: Forms::of(adapter).describe(),
         max_binding_bytes: adapter.limits().max_storage_buffer_binding_size,
     }

@@ -14,13 +14,13 @@ use plan::TILE;
 pub(super) use plan::{List, QueryTile};
 
 /// The widest head that the kernels over tiles take.
-const WIDEST: usize = 128;
+pub(super) const WIDEST: usize = 128;
 /// The widest that the cooperative form takes, for which [`rows`] are a whole tile.
 const WIDEST_COOPERATIVE: usize = 64;
 
 /// Rows of a tile that one workgroup takes: half of them where heads are wide. `ROWS` of the shaders.
 fn rows(heads: Heads) -> usize {
-    assert!(heads.dim <= WIDEST, "attention: heads of {} numbers, expected at most {WIDEST}", heads.dim);
+    debug_assert!(heads.dim <= WIDEST, "attention: heads of {} numbers, expected at most {WIDEST}", heads.dim);
     if heads.dim <= WIDEST / 2 { TILE } else { TILE / 2 }
 }
 

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::memory::Meter;
 
 /// Most workgroups along one dimension of a dispatch, on every adapter.
-const MOST_GROUPS: u32 = 65_535;
+pub(super) const MOST_GROUPS: u32 = 65_535;
 
 /// A kernel's shader with its `override` constants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

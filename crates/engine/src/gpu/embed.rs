@@ -12,6 +12,9 @@ const GROUP: usize = 256;
 
 /// table `[V, D]`, out `[T, D]`.
 pub(super) fn forward(device: &Device, table: &Matrix<Gpu>, ids: &GpuIndices, out: &GpuBuffer) {
+    if ids.is_empty() {
+        return;
+    }
     let table = Weight::from(table);
     let width = table.cols;
     assert_eq!(out.len(), ids.len() * width, "embed: out");

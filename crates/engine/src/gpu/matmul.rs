@@ -11,6 +11,7 @@ use super::matmul_few::{FEW, Few, Norming};
 use super::shaders::{library, shader};
 use super::weight::Weight;
 use crate::matrix::Matrix;
+pub(super) use tiling::TILE;
 use tiling::Tiling;
 
 /// Parts of a gradient whose largest number is looked for, as in the shader.

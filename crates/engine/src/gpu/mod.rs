@@ -40,7 +40,8 @@ use std::sync::Arc;
 use cream_core::Sampling;
 
 use crate::backend::{AdamW, Adapted, Backend, Heads, Norm, Parameter, Rope, Segment};
-use crate::error::Result;
+use crate::config::LlamaConfig;
+use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::memory::{Budget, Meter, pooled_bytes};
 use crate::tensor::{Dtype, Tensor};
@@ -55,7 +56,7 @@ pub use weight::GpuPacked;
 pub struct Gpu(Arc<dispatch::Device>, Budget);
 
 impl Gpu {
-    /// How much memory the device has, where its driver tells.
+    /// How much memory the device had to give when it was opened, where its driver tells.
     pub fn memory_bytes(&self) -> Option<u64> {
         self.0.memory_bytes
     }
@@ -89,6 +90,22 @@ impl Backend for Gpu {
 
     fn steps_per_read(&self) -> usize {
         16
+    }
+
+    fn check(&self, file: &str, config: &LlamaConfig) -> Result<()> {
+        // Tiles of a product lie in one line along its columns.
+        let columns = dispatch::MOST_GROUPS as usize * matmul::TILE;
+        for (key, value, most) in [
+            ("head_dim", config.head_dim, attention::WIDEST),
+            ("vocab_size", config.vocab_size, columns),
+            ("intermediate_size", config.intermediate_size, columns),
+        ] {
+            if value > most {
+                let problem = format_args!("{value}, expected at most {most} on {}", self.name());
+                return Err(Error::file(file, key, problem));
+            }
+        }
+        Ok(())
     }
 
     fn meter(&self) -> &Meter {

@@ -56,6 +56,10 @@ macro_rules! on_small_bindings {
 }
 
 mod backward;
+mod damaged;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod denormals;
+mod empty;
 mod forward;
 mod generation;
 mod layout;
@@ -67,6 +71,8 @@ mod packed;
 mod peft;
 pub(crate) mod random;
 mod requests;
+#[cfg(feature = "gpu")]
+mod shapes;
 mod threads;
 mod training;
 

@@ -62,7 +62,7 @@ fn adamw<B: Backend>(backend: &B, random: &mut Random) {
             let gradients_there = gradients.each_ref().map(|g| backend.upload(g));
             let parameters = there.iter_mut().zip(&gradients_there);
             let parameters = parameters
-                .map(|([value, first, second], gradient)| Parameter { value, gradient, first, second })
+                .map(|([value, first, second], gradient)| Parameter { value, gradient, first, second, decayed: true })
                 .collect();
             backend.adamw(parameters, &backend.upload(&[squared as f32]), &options, learning_rate, step as u32);
             for (tensor, gradient) in expected.iter_mut().zip(&gradients) {

@@ -76,7 +76,7 @@ impl Random {
                 let mut bytes: Vec<u8> =
                     self.words_of(rows * dtype.row_bytes(cols).unwrap()).iter().map(|&w| w as u8).collect();
                 for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
-                    for &at in scales(dtype) {
+                    for &at in dtype.scales() {
                         let scale = f16::from_f32(0.01 * (0.5 + uniform(self.words()[0])));
                         block[at..at + 2].copy_from_slice(&scale.to_le_bytes());
                     }
@@ -85,15 +85,5 @@ impl Random {
             }
         };
         Tensor { dtype, shape: vec![rows, cols], bytes: bytes.into() }
-    }
-}
-
-/// Where the f16 numbers of a block lie.
-fn scales(dtype: Dtype) -> &'static [usize] {
-    match dtype {
-        Dtype::F32 | Dtype::F16 | Dtype::BF16 => &[],
-        Dtype::Q8_0 | Dtype::Q4_0 | Dtype::Q5_0 => &[0],
-        Dtype::Q4_1 | Dtype::Q5_1 | Dtype::Q4_K | Dtype::Q5_K => &[0, 2],
-        Dtype::Q6_K => &[208],
     }
 }

@@ -8,7 +8,8 @@ use super::widened;
 use crate::tolerances::SCHEDULE;
 use crate::{AdamW, Adapter, Backend, Batch, Linear, Llama, LoraConfig, Schedule, Trainer};
 
-on_each_backend!(whole_models: a_restored_run_goes_on_bit_for_bit, peft_round_trip);
+on_each_backend!(whole_models: a_restored_run_goes_on_bit_for_bit, a_norm_that_is_not_finite_is_no_step, norms_are_not_decayed,
+    peft_round_trip);
 
 fn train<B: Backend>(
     trainer: &mut Trainer<B>,
@@ -48,6 +49,67 @@ fn a_restored_run_goes_on_bit_for_bit<B: Backend>(backend: &B, random: &mut Rand
             let again = train(&mut second, &mut model, adapter.as_deref_mut(), &batches[2..]);
             assert!(again == end, "adapted {adapted}");
         }
+    }
+}
+
+/// Weights, moments and step count stay to the bit, and the next step is what it would have been.
+fn a_norm_that_is_not_finite_is_no_step<B: Backend>(backend: &B, random: &mut Random) {
+    let config = config();
+    let mut model = model(backend, random, &config, true);
+    let mut adapter = adapter(backend, random, &config);
+    let batch = batch(&groups(random, config.vocab_size));
+    let sound = widened(&random.normals(batch.completion_lens.len(), 1.0));
+    for (adapted, max_grad_norm) in [(false, 1.0), (true, 0.0), (true, 1.0)] {
+        let adapter = &mut adapted.then_some(&mut adapter);
+        let options = AdamW { max_grad_norm, ..AdamW::default() };
+        let mut trainer = Trainer::new(&model, adapter.as_deref(), options, false);
+        let mut step = |d: &[f64]| {
+            accumulate(&mut trainer, &model, adapter.as_deref(), &batch, d);
+            let norm = block_on(trainer.update(&mut model, adapter.as_deref_mut(), 1e-2)).unwrap();
+            (norm, trainer.step(), block_on(trainer.state(&mut model, adapter.as_deref_mut())).unwrap())
+        };
+        let (_, _, before) = step(&sound);
+        // The last overflows in the norm alone.
+        for faulty in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30] {
+            let (mut d, at) = (sound.clone(), random.below(sound.len()));
+            d[at] = faulty;
+            let (norm, steps, state) = step(&d);
+            assert!(!norm.is_finite() && steps == 1, "{faulty}: norm {norm}, {steps} steps");
+            assert!(state == before, "{faulty}, adapted {adapted}");
+        }
+        let (norm, steps, state) = step(&sound);
+        assert!(norm.is_finite() && steps == 2 && state != before);
+    }
+}
+
+/// Of transformers' rule: norms stay where there is no gradient, all else shrinks.
+fn norms_are_not_decayed<B: Backend>(backend: &B, random: &mut Random) {
+    let (learning_rate, weight_decay) = (0.1, 0.5);
+    let decay = 1.0 - learning_rate * weight_decay;
+    for config in configs() {
+        let mut model = model(backend, random, &config, true);
+        let mut adapter = adapter(backend, random, &config);
+        let batch = batch(&groups(random, config.vocab_size));
+        let still = vec![0.0; batch.completion_lens.len()];
+        let options = AdamW { weight_decay, ..AdamW::default() };
+        let before = block_on(model.tensors(None)).unwrap();
+        let mut trainer = Trainer::new(&model, None, options, false);
+        accumulate(&mut trainer, &model, None, &batch, &still);
+        block_on(trainer.update(&mut model, None, learning_rate)).unwrap();
+        let decayed = |values: &[f32]| values.iter().map(|value| value * decay).collect::<Vec<f32>>();
+        for ((name, shape, before), (_, _, after)) in before.iter().zip(block_on(model.tensors(None)).unwrap()) {
+            // The norms are the only vectors.
+            let expected = if shape.len() == 1 { before.clone() } else { decayed(before) };
+            assert!(after == expected, "{name}");
+        }
+        let values = |adapter: &mut Adapter<B>| -> Vec<Vec<f32>> {
+            adapter.parameters_mut().into_iter().map(|(_, buffer)| super::read(backend, buffer.unwrap())).collect()
+        };
+        let before = values(&mut adapter);
+        let mut trainer = Trainer::new(&model, Some(&adapter), options, false);
+        accumulate(&mut trainer, &model, Some(&adapter), &batch, &still);
+        block_on(trainer.update(&mut model, Some(&mut adapter), learning_rate)).unwrap();
+        assert!(values(&mut adapter).iter().zip(&before).all(|(after, before)| *after == decayed(before)));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::forms::{ENOUGH, Forms, Fragments};
 
 /// Rows and columns of a workgroup's tile, and of the smaller one of the cooperative form.
-const TILE: usize = 64;
+pub(in super::super) const TILE: usize = 64;
 /// The larger one of the cooperative form.
 const LARGE_TILE: usize = 128;
 /// Numbers of the sum that go by at a time; a part of a sum is a multiple of it in every form.
@@ -35,7 +35,7 @@ impl Tiling {
         let side = if fragments.is_some() && tiles(LARGE_TILE) >= forms.enough_large_tiles { LARGE_TILE } else { TILE };
         let most = (depth / (STEP * FEWEST_STEPS)).min(most_numbers / (rows * columns).max(1)).max(1);
         let wanted = (ENOUGH / tiles(side).max(1)).clamp(1, most);
-        let part = depth.div_ceil(wanted).next_multiple_of(STEP);
+        let part = depth.div_ceil(wanted).next_multiple_of(STEP).max(STEP);
         Tiling { fragments, side, parts: depth.div_ceil(part).max(1), part }
     }
 
@@ -51,15 +51,22 @@ mod tests {
     #[test]
     fn every_sum_is_covered_once_by_parts_of_whole_steps() {
         for fragments in [None, Some(Fragments::Sixteen)] {
-            for (rows, columns, depth) in
-                [(1, 1, 1), (70, 576, 31), (16, 576, 2048), (64, 49_152, 576), (576, 192, 3584), (2048, 16, 577)]
-            {
+            for (rows, columns, depth) in [
+                (1, 1, 1),
+                (64, 64, 0),
+                (0, 64, 64),
+                (70, 576, 31),
+                (16, 576, 2048),
+                (64, 49_152, 576),
+                (576, 192, 3584),
+                (2048, 16, 577),
+            ] {
                 let tiling =
                     Tiling::new(Forms { fragments, enough_large_tiles: ENOUGH }, usize::MAX, rows, columns, depth);
                 let what = format!("{rows} x {columns} over {depth}: {tiling:?}");
                 assert!(tiling.part.is_multiple_of(STEP), "{what}");
                 assert!(tiling.part * tiling.parts >= depth, "{what}");
-                assert!(tiling.part * (tiling.parts - 1) < depth, "{what}");
+                assert!(tiling.part * (tiling.parts - 1) < depth.max(1), "{what}");
             }
         }
     }

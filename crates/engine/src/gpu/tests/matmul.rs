@@ -88,18 +88,20 @@ fn large_tiles_like_the_cpu() {
     check_products(1, &[1e-12]);
 }
 
-/// Activations beyond f16 stay finite, and NaN stays NaN.
+/// Activations beyond f16 stay finite, an infinity stays one, and NaN stays NaN.
 #[test]
 fn what_f16_has_not() {
     let Some(gpu) = cooperative_gpu(ENOUGH) else { return };
     let mut x = vec![1e6; 65 * 64];
     x[64] = f32::NAN;
+    x[129] = f32::INFINITY;
+    x[200] = f32::NEG_INFINITY;
     let weight = Matrix::<Gpu>::dense(gpu.upload(&vec![1.0 / 64.0; 64 * 64]), 64, 64);
     let mut out = unwritten(&gpu, 65 * 64);
     gpu.matmul(&gpu.upload(&x), &weight, 1.0, false, &mut out);
     for (i, value) in read(&gpu, &out).into_iter().enumerate() {
-        assert_eq!(value.is_nan(), i / 64 == 1, "number {i} is {value}");
-        assert!(i / 64 == 1 || value == 65504.0, "number {i} is {value}");
+        let expected = [65504.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY].get(i / 64).copied().unwrap_or(65504.0);
+        assert!(value == expected || value.is_nan() && expected.is_nan(), "number {i} is {value}");
     }
 }
 
