@@ -4,6 +4,8 @@
 
 /// The program's verbs on a tiny model: what they write, how they fail.
 mod cli;
+/// The day that a chat template prints: given, today's, or the one on which a run began.
+mod date;
 /// `cream eval` against an independent implementation, and how it fails.
 mod eval;
 /// The program on a GPU, beside the CPU.

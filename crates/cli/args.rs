@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, ValueEnum};
 use cream::core::Loss;
 use cream::core::consistency::{Kind, Map};
-use cream::engine::{Dtype, Linear, LlamaConfig, LoraConfig, Text};
+use cream::engine::{Date, Dtype, Linear, LlamaConfig, LoraConfig, Text};
 use cream::{
     Cut, Encoder, JudgeOptions, Level, PairOptions, PreferenceLoss, RejectedFrom, Reward, SampleOptions, TrainOptions,
     TrainReference,
@@ -95,6 +95,9 @@ pub(crate) struct PromptFlags {
     /// Longest prompt taken; a longer one is an error [default: 2048]
     #[arg(long, value_name = "TOKENS")]
     pub(crate) max_prompt_tokens: Option<usize>,
+    /// The day that a chat template prints, where it prints one [default: today in UTC, or what a run began with]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = Date::from_str)]
+    pub(crate) date: Option<Date>,
 }
 
 impl PromptFlags {

@@ -12,6 +12,7 @@ use pollster::block_on;
 use serde_json::{Map, Value, json};
 
 use crate::args::{Global, named};
+use crate::date;
 use crate::device::Job;
 use crate::eval::TaskFlags;
 use crate::files::say;
@@ -71,7 +72,7 @@ impl Job for Args {
         let others = settings.chain(self.task.iter().map(|path| ("--task", path)));
         self.input.check(others, &self.output, Made::Comparison)?;
         let mut progress = Shown::new(global);
-        let config = self.settings.config_without_method(&mut progress)?;
+        let mut config = self.settings.config_without_method(&mut progress)?;
         let oracle = self.methods.contains(&Method::Oracle);
         let command = self.reward.command(if oracle { Reward::External } else { config.pair.reward })?;
         let mut external = command.map(reward::external);
@@ -84,10 +85,13 @@ impl Job for Args {
             ..self.measure.options()
         };
         let Input { prompts, sft, files } = self.input.read()?;
-        let (checkpoint, text) = files.parse()?;
+        let (checkpoint, mut text) = files.parse()?;
         let outlines = input::outlines(&backend, &checkpoint);
         let fingerprint = files.fingerprint();
         let mut store = Directory::lock(&self.output)?;
+        let runs = self.methods.iter().chain([&Method::SftOnly]);
+        let files_of_runs: Vec<String> = runs.map(|method| format!("{method}/config.toml")).collect();
+        date::set_for_run(&mut config, &mut text, &store, &files_of_runs, &mut progress)?;
         let mut load = input::loader(backend, &self.input.model, files, &self.output);
         let inputs = RunInputs {
             config: &config,

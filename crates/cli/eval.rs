@@ -118,11 +118,11 @@ impl Job for Args {
             );
         }
         let options = self.options();
-        let loaded = model::load(&backend, &self.model, false)?;
+        let loaded = model::load(&backend, &self.model, self.prompt.date, false)?;
         let policy = loaded.policy(&self.prompt);
         let other = match (&self.reference, preferences) {
             (Some(name), Some(_)) => {
-                Some(model::load(&backend, &ModelArgs { model: name.clone(), adapter: None }, false)?)
+                Some(model::load(&backend, &ModelArgs { model: name.clone(), adapter: None }, self.prompt.date, false)?)
             }
             _ => None,
         };

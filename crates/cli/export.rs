@@ -49,7 +49,7 @@ enum Format {
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         Inputs::files([])?.with(&self.model).check_folder(&self.output, Made::Export)?;
-        let loaded = model::load(&backend, &self.model, false)?;
+        let loaded = model::load(&backend, &self.model, None, false)?;
         let mut store = Directory::open(&self.output)?;
         let output = Output { store: &mut store, name: "" };
         match self.format {

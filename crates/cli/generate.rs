@@ -49,7 +49,7 @@ impl Job for Args {
         let prompt = prompt(self.text)?;
         let mut options = SampleOptions { completions: 1, ..SampleOptions::default() };
         self.sample.apply(&mut options);
-        let loaded = model::load(&backend, &self.model, false)?;
+        let loaded = model::load(&backend, &self.model, self.prompt.date, false)?;
         let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
         let turns = match &self.system {
             None => Turns::Text(prompt),

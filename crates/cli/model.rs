@@ -6,9 +6,11 @@ use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 use cream::Policy;
-use cream::engine::{Adapter, Backend, Checkpoint, Llama, LlamaConfig, Text, gguf, hf};
+use cream::engine::{Adapter, Backend, Checkpoint, Date, Llama, LlamaConfig, Text, gguf, hf};
 
 use crate::args::{ModelArgs, PromptFlags};
+use crate::date;
+use crate::files::tell;
 use crate::hub;
 use crate::memory::check_model;
 
@@ -88,7 +90,7 @@ impl ModelFiles {
 
     /// Says what of the folder is not used, quiet or not: the user may have meant it.
     pub(crate) fn tell(&self) {
-        self.notes.iter().for_each(|note| eprintln!("{}: {note}", self.name));
+        self.notes.iter().for_each(|note| tell(&format!("{}: {note}", self.name)));
     }
 
     /// What tells these files from others.
@@ -118,7 +120,7 @@ pub(crate) struct Loaded<B: Backend> {
     pub(crate) model: Llama<B>,
     pub(crate) adapter: Option<Adapter<B>>,
     pub(crate) text: Text,
-    /// Of the model's files and the adapter's.
+    /// Of the model's files, the adapter's, and the day where the chat template prints one.
     pub(crate) fingerprint: String,
 }
 
@@ -133,11 +135,11 @@ impl<B: Backend> Loaded<B> {
     }
 }
 
-/// Loads what the flags name; `trainable` unpacks the weights to f32.
-pub(crate) fn load<B: Backend>(backend: &B, args: &ModelArgs, trainable: bool) -> Result<Loaded<B>> {
+/// Loads what the flags name, with the day that its chat template prints; `trainable` unpacks the weights to f32.
+pub(crate) fn load<B: Backend>(backend: &B, args: &ModelArgs, day: Option<Date>, trainable: bool) -> Result<Loaded<B>> {
     let files = ModelFiles::open(&args.model)?;
     files.tell();
-    let (checkpoint, text) = files.parse()?;
+    let (checkpoint, mut text) = files.parse()?;
     check_model(backend, &checkpoint, trainable)?;
     let model = Llama::new(backend.clone(), &checkpoint, trainable)?;
     let mut fingerprint = files.fingerprint();
@@ -146,6 +148,9 @@ pub(crate) fn load<B: Backend>(backend: &B, args: &ModelArgs, trainable: bool) -
         let (loaded, of_adapter) = load_adapter(backend, model.config(), folder)?;
         fingerprint = cream::fingerprint([fingerprint.as_bytes(), of_adapter.as_bytes()]);
         adapter = Some(loaded);
+    }
+    if let Some(date) = date::set(&mut text, day) {
+        fingerprint = cream::fingerprint([fingerprint.as_bytes(), date.to_string().as_bytes()]);
     }
     Ok(Loaded { model, adapter, text, fingerprint })
 }

@@ -8,6 +8,7 @@ use cream::{Directory, External, Method, Progress, RunInputs, Store};
 use pollster::block_on;
 
 use crate::args::{Global, Log, named};
+use crate::date;
 use crate::device::Job;
 use crate::files::say;
 use crate::input::{self, Input, InputFlags};
@@ -65,14 +66,16 @@ impl Job for Args {
         interrupt::resumable()?;
         let others = self.settings.config.iter().map(|path| ("--config", path));
         self.input.check(others, &self.output, Made::Run)?;
-        let config = self.settings.config(self.method)?;
+        let mut config = self.settings.config(self.method)?;
         let command = self.reward.command(config.pair.reward)?;
         let mut external = command.map(reward::external);
         let Input { prompts, sft, files } = self.input.read()?;
-        let (checkpoint, text) = files.parse()?;
+        let (checkpoint, mut text) = files.parse()?;
         let outlines = input::outlines(&backend, &checkpoint);
         let fingerprint = files.fingerprint();
         let mut store = Directory::lock(&self.output)?;
+        let files_of_run = ["config.toml".to_owned()];
+        date::set_for_run(&mut config, &mut text, &store, &files_of_run, &mut Shown::new(global))?;
         let mut load = input::loader(backend.clone(), &self.input.model, files, &self.output);
         let inputs = RunInputs {
             config: &config,

@@ -57,7 +57,7 @@ impl Job for Args {
         }
         let mut options = SampleOptions::default();
         self.sample.apply(&mut options);
-        let loaded = model::load(&backend, &self.model, false)?;
+        let loaded = model::load(&backend, &self.model, self.prompt.date, false)?;
         let mut progress = Shown::new(global);
         let output = place.output();
         let rows =

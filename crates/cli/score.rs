@@ -55,7 +55,7 @@ impl Job for Args {
         }
         let mut options = ScoreOptions::default();
         set(&mut options.batch_tokens, self.batch_tokens);
-        let loaded = model::load(&backend, &self.model, false)?;
+        let loaded = model::load(&backend, &self.model, self.prompt.date, false)?;
         let mut progress = Shown::new(global);
         let output = place.output();
         let scores = block_on(cream::score(loaded.policy(&self.prompt), &rows, &options, output, &mut progress))?;

@@ -77,6 +77,7 @@ impl SettingsFlags {
         set(&mut config.replay, self.replay);
         config.raw |= self.prompt.raw;
         set(&mut config.max_prompt_tokens, self.prompt.max_prompt_tokens);
+        config.date = self.prompt.date.or(config.date);
         self.sample.apply(&mut config.sample);
         self.pair.apply(&mut config.pair);
         self.judge.apply(&mut config.judge);

@@ -107,7 +107,7 @@ impl Training {
         let mut options = TrainOptions::default();
         self.train.apply(&mut options);
         set(&mut options.batch_tokens, self.batch_tokens);
-        let mut loaded = model::load(backend, &self.model, self.lora.full)?;
+        let mut loaded = model::load(backend, &self.model, self.prompt.date, self.lora.full)?;
         let mut adapter = self.adapter(backend, &mut loaded)?;
         let mut store = Directory::lock(&self.output)?;
         let mut progress = Events::new(Shown::new(global), self.log, &self.output)?;

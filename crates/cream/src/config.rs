@@ -1,7 +1,7 @@
 //! All settings of a run, as TOML.
 
 use cream_core::Loss;
-use cream_engine::LoraConfig;
+use cream_engine::{Date, LoraConfig};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -41,6 +41,9 @@ pub struct RunConfig {
     pub raw: bool,
     /// Longest prompt, in tokens.
     pub max_prompt_tokens: usize,
+    /// The day that the chat template prints, where it prints one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<Date>,
     /// Scale of the implicit reward, in ranking and in the loss.
     pub beta: f64,
     /// The loss on pairs.
@@ -75,6 +78,7 @@ impl Default for RunConfig {
             seed: 0,
             raw: false,
             max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS,
+            date: None,
             beta: PreferenceLoss::default().beta,
             loss: Loss::default(),
             sft_weight: PreferenceLoss::default().sft_weight,
@@ -275,6 +279,7 @@ mod tests {
             ("iteration = 3", "c.toml: unknown key iteration, expected one of beta, iterations"),
             ("[lora]\nrank = 3", "c.toml: unknown key lora.rank, expected one of lora_alpha, r, target_modules"),
             ("[sample]\ntop_p = \"x\"", "invalid type: string \"x\", expected f32"),
+            ("date = \"2026-02-30\"", "\"2026-02-30\", expected a day like 2026-11-27"),
             ("seed = -1", "invalid value: integer `-1`, expected u32"),
             ("[pair]\nconsistency = \"tau\"", "unknown variant `tau`, expected one of `kendall`"),
             ("[pair]\nlevel = \"fixed\"", "\"fixed\", expected mean, per-prompt, fixed:C with C from 0 to 1, or off"),

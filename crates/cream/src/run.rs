@@ -27,7 +27,7 @@ mod ahead;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use cream_engine::{Backend, Llama, Outline, Text};
+use cream_engine::{Backend, Date, Llama, Outline, Text};
 use serde::Serialize;
 use toml::Value;
 
@@ -123,6 +123,12 @@ pub(crate) fn check<B: Backend>(
     progress: &mut dyn Progress,
 ) -> Result<RangeInclusive<usize>> {
     inputs.config.validate()?;
+    let (date, set) = (inputs.config.date, inputs.text.date());
+    if inputs.text.reads_date() && (date.is_none() || date != set) {
+        let name = |date: Option<Date>| date.map_or_else(|| "unset".to_owned(), |date| date.to_string());
+        let expected = format!("a day, and the one at which the chat template stands ({})", name(set));
+        return Err(Error::setting("date", name(date), expected));
+    }
     if inputs.prompts.is_empty() {
         return Err(Error::file("prompts", "none, expected at least one"));
     }

@@ -1,6 +1,7 @@
 //! Reads and writes the folder layout of Hugging Face's transformers, versions 4 and 5.
 
 mod settings;
+mod special_tokens;
 #[cfg(test)]
 mod tests;
 mod tokenizer_json;
@@ -27,14 +28,15 @@ const INDEX: &str = "model.safetensors.index.json";
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const ADDED_TOKENS: &str = "added_tokens.json";
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// Files of a folder by name.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// The names of the files that [`load`] has a use for; weights in parts have names of their own, see [`shards`].
-pub const FILES: [&str; 8] =
-    [CONFIG, GENERATION, WEIGHTS, INDEX, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE];
+pub const FILES: [&str; 9] =
+    [CONFIG, GENERATION, WEIGHTS, INDEX, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS, CHAT_TEMPLATE];
 
 /// Reads a model from its folder's files; no text where there is no `tokenizer.json`. Tensors borrow from `files`.
 pub fn load(files: &Files) -> Result<(Checkpoint<'_>, Option<Text>)> {
@@ -129,6 +131,7 @@ fn object(files: &Files, name: &str) -> Result<Option<Map<String, Value>>> {
 }
 
 /// One JSON object and the names for it in messages.
+#[derive(Clone, Copy)]
 struct Fields<'a> {
     file: &'a str,
     object: &'a Map<String, Value>,
@@ -287,18 +290,10 @@ fn text(files: &Files, config: &Map<String, Value>, embedded: usize) -> Result<O
     tokenizer_json::check(&json, embedded)?;
     drop(json);
     let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|problem| Error::file(TOKENIZER, "file", problem))?;
-    let (own, map) =
-        (object(files, TOKENIZER_CONFIG)?.unwrap_or_default(), object(files, SPECIAL_TOKENS)?.unwrap_or_default());
+    let read = |name: &str| Ok::<_, Error>(object(files, name)?.unwrap_or_default());
+    let (own, map, added) = (read(TOKENIZER_CONFIG)?, read(SPECIAL_TOKENS)?, read(ADDED_TOKENS)?);
     let (own, map) = (Fields { file: TOKENIZER_CONFIG, object: &own }, Fields { file: SPECIAL_TOKENS, object: &map });
-
-    let mut named = BTreeMap::new();
-    for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
-        let token = match own.read(name, "a token", token_text)? {
-            None => map.read(name, "a token", token_text)?,
-            found => found,
-        };
-        named.extend(token.map(|token| (name.to_owned(), token.to_owned())));
-    }
+    let named = special_tokens::gather(&mut tokenizer, own, map, &added)?;
     // transformers rebuilds what surrounds a text if, and only if, the configuration speaks of it.
     let (add_bos, add_eos) = (own.bool("add_bos_token")?, own.bool("add_eos_token")?);
     if add_bos.is_some() || add_eos.is_some() {
@@ -328,18 +323,13 @@ fn text(files: &Files, config: &Map<String, Value>, embedded: usize) -> Result<O
         stop,
         embedded,
         files: Some(
-            [TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, CHAT_TEMPLATE]
+            [TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS, CHAT_TEMPLATE]
                 .into_iter()
                 .filter_map(|name| Some((name.to_owned(), files.get(name)?.clone())))
                 .collect(),
         ),
     })
     .map(Some)
-}
-
-/// A token is its text, or an object with its text as `content`.
-fn token_text(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
 /// A template is its text, or one of several `{name, template}`.
@@ -351,10 +341,15 @@ fn template_text(value: &Value) -> Option<&str> {
     value.as_str().or_else(named)
 }
 
+/// One token or several; a negative one is none.
 fn ids(value: &Value) -> Option<Vec<u32>> {
-    let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
-    match value.as_array() {
-        Some(list) => list.iter().map(id).collect(),
-        None => Some(vec![id(value)?]),
+    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let mut ids = Vec::new();
+    for value in list {
+        match value.as_i64()? {
+            ..0 => {}
+            id => ids.push(u32::try_from(id).ok()?),
+        }
     }
+    Some(ids)
 }

@@ -48,5 +48,5 @@ pub use llama::Llama;
 pub use matrix::{Lora, Matrix, MatrixData};
 pub use memory::{Budget, MemoryPlan, Meter, Outline};
 pub use tensor::{Dtype, Tensor};
-pub use text::{Message, Text};
+pub use text::{Date, Message, Text};
 pub use train::{Schedule, Trainer};

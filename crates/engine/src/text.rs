@@ -6,11 +6,12 @@ mod template;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tokenizers::Tokenizer;
 use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{AddedToken, Tokenizer};
 
 use crate::error::{Error, Result};
 use crate::generate::Finish;
+pub use clock::Date;
 use template::Template;
 
 /// One turn of a conversation.
@@ -28,9 +29,12 @@ pub struct Text {
     file: String,
     tokenizer: Tokenizer,
     template: Option<Template>,
+    date: Option<Date>,
     named: BTreeMap<String, String>,
     vocab_size: usize,
     embedded: usize,
+    /// What the tokenizer puts before a text.
+    before: Vec<u32>,
     after_answer: Option<String>,
     end_of_turn: u32,
     stop: Vec<u32>,
@@ -81,14 +85,17 @@ impl Text {
             file,
             tokenizer,
             template,
+            date: None,
             named,
             vocab_size,
             embedded,
+            before: Vec::new(),
             after_answer: None,
             end_of_turn: 0,
             stop,
             files,
         };
+        text.before = before(&text.tokenizer);
         text.after_answer = text.after_answer();
         text.end_of_turn = match text.end_of_turn_in_template().or(eos).or(text.stop.first().copied()) {
             Some(token) => token,
@@ -103,15 +110,21 @@ impl Text {
     fn after_answer(&self) -> Option<String> {
         const SAID: &str = "Yes";
         let turn = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
-        let rendered = self.render(&[turn("user", "Well?"), turn("assistant", SAID)], false).ok()?;
+        let mut template = self.template.clone()?;
+        // Any day will do.
+        template.set_date(Date::of_seconds(0));
+        let rendered = template.render(&[turn("user", "Well?"), turn("assistant", SAID)], &self.named, false).ok()?;
         Some(rendered[rendered.rfind(SAID)? + SAID.len()..].to_owned())
     }
 
-    /// The special token that it writes there.
-    fn end_of_turn_in_template(&self) -> Option<u32> {
-        let special = self.tokenizer.get_added_tokens_decoder();
+    /// The first token of its own that it writes there, which is special from then on, whatever the files say.
+    fn end_of_turn_in_template(&mut self) -> Option<u32> {
         let after = self.encode(self.after_answer.as_ref()?, false).ok()?;
-        after.into_iter().find(|id| special.get(id).is_some_and(|token| token.special))
+        let added = self.tokenizer.get_added_tokens_decoder();
+        let ends = |token: &&AddedToken| token.special || !token.content.trim().is_empty();
+        let (id, token) = after.into_iter().find_map(|id| Some((id, added.get(&id).filter(ends)?.clone())))?;
+        self.tokenizer.add_tokens(&[AddedToken { special: true, ..token }]);
+        Some(id)
     }
 
     /// Tokens of a conversation up to where the assistant speaks next, through the chat template.
@@ -131,7 +144,8 @@ impl Text {
         }
     }
 
-    /// Tokens of a text, with the special tokens (bos) that the tokenizer itself puts around one.
+    /// Tokens of a text that goes on, with the special tokens (bos) that the tokenizer itself puts before one, unless the
+    /// text begins with them already.
     pub fn raw(&self, text: &str) -> Result<Vec<u32>> {
         self.encode(text, true)
     }
@@ -168,8 +182,8 @@ impl Text {
     }
 
     /// Tokens of a text, with the end of the turn where it is `Stop` and not there yet.
-    fn ended(&self, text: &str, add_special_tokens: bool, finish: Finish) -> Result<Vec<u32>> {
-        let mut tokens = self.encode(text, add_special_tokens)?;
+    fn ended(&self, text: &str, begin: bool, finish: Finish) -> Result<Vec<u32>> {
+        let mut tokens = self.encode(text, begin)?;
         if finish == Finish::Stop && tokens.last().is_none_or(|last| !self.stop.contains(last)) {
             tokens.push(self.end_of_turn);
         }
@@ -224,13 +238,22 @@ impl Text {
         self.tokenizer.token_to_id(self.named.get(name)?)
     }
 
-    /// Sets the clock that templates with `strftime_now` read, in seconds since 1970 of local time.
-    ///
-    /// Without it such templates fall back to a date of their own, and prompts do not change from day to day.
-    pub fn set_clock(&mut self, seconds: i64) {
+    /// Whether the chat template prints the date. Then [`Text::set_date`] must be called before prompts are rendered.
+    pub fn reads_date(&self) -> bool {
+        self.template.as_ref().is_some_and(Template::reads_date)
+    }
+
+    /// The day that chat templates print; in transformers it is always today.
+    pub fn set_date(&mut self, date: Date) {
         if let Some(template) = &mut self.template {
-            template.set_clock(seconds);
+            template.set_date(date);
         }
+        self.date = Some(date);
+    }
+
+    /// The day that is set.
+    pub fn date(&self) -> Option<Date> {
+        self.date
     }
 
     /// Names and contents of the files from which transformers loads this tokenizer and template.
@@ -256,12 +279,29 @@ impl Text {
         Ok(files)
     }
 
-    fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        match self.tokenizer.encode_fast(text, add_special_tokens) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(problem) => Err(Error::Request(format!("{}: {problem}", self.file))),
+    /// Tokens of a text; with `begin` those that the tokenizer puts before one stand there once. What it puts behind a
+    /// text is never there: text goes on.
+    fn encode(&self, text: &str, begin: bool) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode_fast(text, false);
+        let encoding = encoding.map_err(|problem| Error::Request(format!("{}: {problem}", self.file)))?;
+        let tokens = encoding.get_ids();
+        Ok(if begin && !tokens.starts_with(&self.before) { [&self.before, tokens].concat() } else { tokens.to_vec() })
+    }
+}
+
+/// The tokens that a tokenizer puts before every text.
+fn before(tokenizer: &Tokenizer) -> Vec<u32> {
+    let processor = serde_json::to_value(tokenizer.get_post_processor()).unwrap_or_default();
+    let steps = processor["processors"].as_array().into_iter().flatten().chain([&processor]);
+    let mut tokens = Vec::new();
+    for step in steps.filter(|step| step["type"] == "TemplateProcessing") {
+        let pieces = step["single"].as_array().into_iter().flatten();
+        for name in pieces.map_while(|piece| piece["SpecialToken"]["id"].as_str()) {
+            let ids = step["special_tokens"][name]["ids"].as_array().into_iter().flatten();
+            tokens.extend(ids.filter_map(|id| u32::try_from(id.as_u64()?).ok()));
         }
     }
+    tokens
 }
 
 /// Makes `tokenizer` put `first` before and `last` after every raw text, each a token's text and id, and nothing else.
