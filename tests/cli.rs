@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -479,4 +479,85 @@ fn memory_is_planned_told_and_kept_to() {
     fails(&run("small", "--memory 100kB --quiet"), 1, &["100000 may be taken; its weights alone are 451840"]);
     fails(&run("odd", "--memory 1XB"), 2, &["--memory", "expected auto or a size like 3GB"]);
     assert!(!folder.join("small/iteration-1").exists());
+}
+
+/// Every verb refuses a row that is too long by its id, or passes over it and says so.
+#[test]
+fn rows_over_a_limit_are_treated_alike() {
+    let folder = folder("limits");
+    let model = tiny_model(&folder);
+    let long = "x ".repeat(300);
+    let file = |name: &str, rows: [&str; 2]| file(&folder, name, &rows.join("\n"));
+    let prompts = file(
+        "p.jsonl",
+        ["{\"id\":\"short\",\"prompt\":\"Hi\"}", &format!("{{\"id\":\"long\",\"prompt\":\"{long}\"}}")],
+    );
+    let completions = file(
+        "c.jsonl",
+        [
+            "{\"id\":\"short\",\"prompt\":\"Hi\",\"completions\":[\"a\",\"b\"]}",
+            &format!("{{\"id\":\"long\",\"prompt\":\"Hi\",\"completions\":[\"a\",\"{long}\"]}}"),
+        ],
+    );
+    let pairs = file(
+        "pairs.jsonl",
+        [
+            "{\"id\":\"short\",\"prompt\":\"Hi\",\"chosen\":\"a\",\"rejected\":\"b\"}",
+            &format!("{{\"id\":\"long\",\"prompt\":\"Hi\",\"chosen\":\"{long}\",\"rejected\":\"b\"}}"),
+        ],
+    );
+    let sft = file(
+        "sft.jsonl",
+        ["{\"prompt\":\"Hi\",\"completion\":\"a\"}", &format!("{{\"prompt\":\"Hi\",\"completion\":\"{long}\"}}")],
+    );
+    let choices = file(
+        "choices.jsonl",
+        [
+            "{\"id\":\"short\",\"question\":\"Hi\",\"choices\":[\"a\",\"b\"],\"answer\":0}",
+            &format!("{{\"id\":\"long\",\"question\":\"{long}\",\"choices\":[\"a\",\"b\"],\"answer\":0}}"),
+        ],
+    );
+    let answers = file(
+        "answers.jsonl",
+        [
+            "{\"id\":\"short\",\"question\":\"Hi\",\"answer\":\"a\"}",
+            &format!("{{\"id\":\"long\",\"question\":\"{long}\",\"answer\":\"a\"}}"),
+        ],
+    );
+    let out = |name: &str| text(&folder.join(name));
+    for (verb, named, args) in [
+        ("sample", "long", format!("--prompts {prompts} -n 1 --max-new-tokens 4 --output {}", out("s.jsonl"))),
+        ("score", "long", format!("--input {completions} --output {}", out("scores.jsonl"))),
+        ("train", "long", format!("--pairs {pairs} --output {}", out("train"))),
+        ("sft", "row 2", format!("--data {sft} --epochs 1 --output {}", out("sft"))),
+        ("eval", "long", format!("--task {choices}")),
+        ("eval", "long", format!("--task {answers} --max-new-tokens 4")),
+        ("eval", "long", format!("--task {pairs} --reference {model}")),
+        (
+            "run",
+            "long",
+            format!("--prompts {prompts} --iterations 1 -n 3 --cut keep --max-new-tokens 6 --output {}", out("run")),
+        ),
+        (
+            "compare",
+            "long",
+            format!(
+                "--prompts {prompts} --methods srlm --iterations 1 -n 3 --cut keep --max-new-tokens 6 --output {}",
+                out("compare")
+            ),
+        ),
+    ] {
+        let args = words!("{verb} --model {model} {args}");
+        fails(&args, 1, &[&format!("\"{named}\": "), "expected at most"]);
+        let Output { status, stderr, .. } = cream(&[&args[..], &["--skip-bad".into()]].concat()).output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert!(status.success(), "{verb}: {stderr}");
+        assert!(stderr.contains(".jsonl: 1 bad rows passed over, the first: prompt "), "{verb}: {stderr}");
+    }
+    assert_eq!(rows(&out("s.jsonl")).len(), 1);
+    assert_eq!(rows(&out("scores.jsonl"))[0]["id"], "short");
+    let all = crate::support::file(&folder, "long.jsonl", &format!("{{\"id\":\"long\",\"prompt\":\"{long}\"}}"));
+    let sample = words!("sample --model {model} --prompts {all} --skip-bad --output {}", out("none.jsonl"));
+    let Output { status, stderr, .. } = cream(&sample).output().unwrap();
+    assert!(!status.success() && String::from_utf8_lossy(&stderr).contains("no rows left, expected at least one"));
 }

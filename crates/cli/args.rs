@@ -86,6 +86,14 @@ pub(crate) struct ModelArgs {
     pub(crate) adapter: Option<PathBuf>,
 }
 
+/// What becomes of rows that cannot be used.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct RowFlags {
+    /// Pass over rows that cannot be read, or are too long for the model, and say how many there were
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+}
+
 /// How prompts become tokens.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PromptFlags {

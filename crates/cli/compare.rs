@@ -76,22 +76,28 @@ impl Job for Args {
         let oracle = self.methods.contains(&Method::Oracle);
         let command = self.reward.command(if oracle { Reward::External } else { config.pair.reward })?;
         let mut external = command.map(reward::external);
-        let read = |file: &PathBuf| self.measure.read(file, &self.task, false);
-        let tasks = self.task.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let skip_bad = self.input.rows.skip_bad;
+        let tasks = self.task.iter().map(|file| self.measure.read(file, &self.task, skip_bad));
+        let mut tasks = tasks.collect::<Result<Vec<_>>>()?;
         let eval = EvalOptions {
             max_new_tokens: self.eval_max_new_tokens,
             batch_tokens: config.score.batch_tokens,
             slots: config.sample.slots,
             ..self.measure.options()
         };
-        let Input { prompts, sft, files } = self.input.read()?;
-        let (checkpoint, mut text) = files.parse()?;
+        let mut input = self.input.read()?;
+        let (checkpoint, mut text) = input.files.parse()?;
         let outlines = input::outlines(&backend, &checkpoint);
-        let fingerprint = files.fingerprint();
+        let fingerprint = input.files.fingerprint();
         let mut store = Directory::lock(&self.output)?;
         let runs = self.methods.iter().chain([&Method::SftOnly]);
         let files_of_runs: Vec<String> = runs.map(|method| format!("{method}/config.toml")).collect();
         date::set_for_run(&mut config, &mut text, &store, &files_of_runs, &mut progress)?;
+        let encoder = config.encoder(&text, &checkpoint.config);
+        input.keep(encoder, &config)?;
+        tasks.iter_mut().try_for_each(|(task, rows)| rows.keep_task(task, encoder, &eval))?;
+        let tasks: Vec<cream::Task> = tasks.into_iter().map(|(task, _)| task).collect();
+        let Input { prompts, sft, files, .. } = input;
         let mut load = input::loader(backend, &self.input.model, files, &self.output);
         let inputs = RunInputs {
             config: &config,

@@ -8,9 +8,9 @@ use cream::{AnswerMode, EvalOptions, EvalReport, Measures, Policy, Task, TaskRow
 use pollster::block_on;
 use serde::Serialize;
 
-use crate::args::{Global, ModelArgs, PromptFlags, named, set};
+use crate::args::{Global, ModelArgs, PromptFlags, RowFlags, named, set};
 use crate::device::Job;
-use crate::files::{self, BadLines, name, open, say, tell};
+use crate::files::{self, Rows, name, open, say, tell};
 use crate::inputs::Inputs;
 use crate::model;
 use crate::output::Place;
@@ -51,9 +51,8 @@ pub(crate) struct Args {
     batch_tokens: Option<usize>,
     #[command(flatten)]
     prompt: PromptFlags,
-    /// Pass over bad lines, and say how many there were
-    #[arg(long)]
-    skip_bad: bool,
+    #[command(flatten)]
+    rows: RowFlags,
     /// What became of each row, JSONL: log-likelihoods of choices, answers, rewards; - is standard output, and then the
     /// table goes to standard error
     #[arg(long, value_name = "FILE")]
@@ -84,9 +83,17 @@ impl TaskFlags {
         EvalOptions { chat: self.chat, answer_mode: self.answer_mode, ..EvalOptions::default() }
     }
 
-    /// A task, of which `all` are to be told apart.
-    pub(crate) fn read(&self, file: &Path, all: &[PathBuf], skip_bad: bool) -> Result<Task> {
-        read_task(file, all, skip_bad, self.limit)
+    /// A task, of which `all` are to be told apart, and its file.
+    pub(crate) fn read<'a>(&self, file: &'a Path, all: &[PathBuf], skip_bad: bool) -> Result<(Task, Rows<'a>)> {
+        let stem = files::stem(file);
+        let alone = all.iter().filter(|other| files::stem(other) == stem).count() == 1;
+        let task = if alone { stem } else { name(file) };
+        let mut rows = Rows::of(file, skip_bad);
+        let mut task = Task::read(&task, &name(file), open(file)?, &mut |error| rows.meet(error))?;
+        if let Some(limit) = self.limit {
+            task.truncate(limit.try_into().context("--limit")?);
+        }
+        Ok((task, rows))
     }
 }
 
@@ -105,9 +112,10 @@ impl Job for Args {
         let mut place = self.output.as_deref().map(|output| Place::open(output, &inputs)).transpose()?;
         let has_rows = place.as_ref().is_some_and(Place::is_standard_output);
         ensure!(!(self.json && has_rows), "--json: standard output has the rows, expected another --output");
-        let tasks = self.task.iter().map(|file| self.measure.read(file, &self.task, self.skip_bad));
-        let tasks = tasks.collect::<Result<Vec<_>>>()?;
-        let preferences = tasks.iter().find(|task| matches!(task.rows, TaskRows::Preferences(_)));
+        let tasks = self.task.iter().map(|file| self.measure.read(file, &self.task, self.rows.skip_bad));
+        let mut tasks = tasks.collect::<Result<Vec<_>>>()?;
+        let mut all = tasks.iter().map(|(task, _)| task);
+        let preferences = all.find(|task| matches!(task.rows, TaskRows::Preferences(_)));
         if let Some(task) = preferences
             && self.model.adapter.is_none()
             && self.reference.is_none()
@@ -117,19 +125,21 @@ impl Job for Args {
                 task.name
             );
         }
+        let has_preferences = preferences.is_some();
         let options = self.options();
         let loaded = model::load(&backend, &self.model, self.prompt.date, false)?;
         let policy = loaded.policy(&self.prompt);
-        let other = match (&self.reference, preferences) {
-            (Some(name), Some(_)) => {
+        let other = match (&self.reference, has_preferences) {
+            (Some(name), true) => {
                 Some(model::load(&backend, &ModelArgs { model: name.clone(), adapter: None }, self.prompt.date, false)?)
             }
             _ => None,
         };
         let reference = other.as_ref().map_or(Policy { adapter: None, ..policy }, |other| other.policy(&self.prompt));
+        tasks.iter_mut().try_for_each(|(task, rows)| rows.keep_task(task, policy.encoder, &options))?;
         let mut progress = Shown::new(global);
         let (mut reports, mut lines) = (Vec::new(), Vec::new());
-        for task in &tasks {
+        for (task, _) in &tasks {
             let evaluation = block_on(cream::evaluate(policy, Some(reference), task, &options, &mut progress))?;
             let of_task = evaluation.outcomes.iter().map(|outcome| Line { task: &task.name, outcome });
             lines.extend(cream::to_jsonl(&of_task.collect::<Vec<_>>()));
@@ -159,20 +169,6 @@ impl Args {
         set(&mut options.batch_tokens, self.batch_tokens);
         options
     }
-}
-
-/// A task, of which `all` are to be told apart.
-fn read_task(file: &Path, all: &[PathBuf], skip_bad: bool, limit: Option<u32>) -> Result<Task> {
-    let stem = files::stem(file);
-    let alone = all.iter().filter(|other| files::stem(other) == stem).count() == 1;
-    let task = if alone { stem } else { name(file) };
-    let mut bad = BadLines::new(skip_bad);
-    let mut task = Task::read(&task, &name(file), open(file)?, &mut |error| bad.meet(error))?;
-    bad.tell(file);
-    if let Some(limit) = limit {
-        task.truncate(limit.try_into().context("--limit")?);
-    }
-    Ok(task)
 }
 
 /// Reports for people: a line a number, with its standard error.

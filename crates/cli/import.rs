@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use cream::{Error, Progress, Row};
 
 use crate::args::Global;
-use crate::files::{BadLines, name, stem};
+use crate::files::{Rows, name, stem};
 use crate::inputs::Inputs;
 use crate::output::Place;
 use crate::progress::Shown;
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// imitate, else prompts]
     #[arg(long = "as", value_enum, value_name = "KIND")]
     target: Option<Target>,
-    /// Pass over bad rows, and say how many there were
+    /// Pass over rows that cannot be read, and say how many there were
     #[arg(long)]
     skip_bad: bool,
 }
@@ -75,7 +75,7 @@ enum Target {
 pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     let (file, stem) = (name(&args.input), stem(&args.input));
     let mut place = Place::open(&args.output, &Inputs::files([("--input", &args.input)])?)?;
-    let mut bad = BadLines::new(args.skip_bad);
+    let mut bad = Rows::of(&args.input, args.skip_bad);
     let (lines, left) = container::lines(&args.input)?;
     let sources = cream::read_numbered::<Source>(&file, lines, &mut |error| bad.meet(error))?;
     let wrong = |line, problem| Error::Row { file: file.clone(), line, problem };
@@ -96,10 +96,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
             Err(problem) => bad.meet(wrong(line, problem))?,
         }
     }
-    bad.tell(&args.input);
-    if rows.is_empty() {
-        anyhow::bail!("{file}: no rows left, expected at least one");
-    }
+    bad.tell(rows.is_empty())?;
     place.write(&cream::to_jsonl(&rows))?;
     let kind = target.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
     let mut shown = Shown::new(global);

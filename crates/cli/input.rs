@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use cream::engine::{Backend, Checkpoint, Llama, Outline};
-use cream::{Prompt, SftRow};
+use cream::{Encoder, Prompt, RunConfig, SftRow};
 
-use crate::files::read_rows;
+use crate::args::RowFlags;
+use crate::files::Rows;
 use crate::inputs::{Inputs, Made};
 use crate::memory::check_model;
 use crate::model::ModelFiles;
@@ -22,13 +23,27 @@ pub(crate) struct InputFlags {
     /// Answers to imitate first (iteration 0), JSONL: {"messages"} or {"prompt", "completion"}; - is standard input
     #[arg(long, value_name = "FILE")]
     sft: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) rows: RowFlags,
 }
 
 /// The contents of the files.
-pub(crate) struct Input {
+pub(crate) struct Input<'a> {
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) sft: Vec<SftRow>,
     pub(crate) files: ModelFiles,
+    of_prompts: Rows<'a>,
+    of_sft: Option<Rows<'a>>,
+}
+
+impl Input<'_> {
+    /// Keeps the rows that a model with this encoder can work with, where others are passed over.
+    pub(crate) fn keep(&mut self, encoder: Encoder<'_>, config: &RunConfig) -> Result<()> {
+        let new = config.sample.max_new_tokens;
+        self.of_prompts.keep(&mut self.prompts, |row| encoder.prompt_before(&row.id, &row.prompt, new).map(drop))?;
+        let Some(of_sft) = &mut self.of_sft else { return Ok(()) };
+        of_sft.keep(&mut self.sft, |row| encoder.group("row", &row.prompt, &[row.completion.as_str().into()]).map(drop))
+    }
 }
 
 impl InputFlags {
@@ -44,11 +59,14 @@ impl InputFlags {
         Inputs::files(files)?.with_model("--model", &self.model).check_folder(output, made)
     }
 
-    pub(crate) fn read(&self) -> Result<Input> {
-        let (prompts, sft) = (read_rows(&self.prompts)?, self.sft.as_deref().map(read_rows).transpose()?);
+    pub(crate) fn read(&self) -> Result<Input<'_>> {
+        let mut of_prompts = Rows::of(&self.prompts, self.rows.skip_bad);
+        let prompts = of_prompts.read()?;
+        let mut of_sft = self.sft.as_deref().map(|sft| Rows::of(sft, self.rows.skip_bad));
+        let sft = of_sft.as_mut().map(Rows::read).transpose()?.unwrap_or_default();
         let files = ModelFiles::open(&self.model)?;
         files.tell();
-        Ok(Input { prompts, sft: sft.unwrap_or_default(), files })
+        Ok(Input { prompts, sft, files, of_prompts, of_sft })
     }
 }
 

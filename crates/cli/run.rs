@@ -69,13 +69,15 @@ impl Job for Args {
         let mut config = self.settings.config(self.method)?;
         let command = self.reward.command(config.pair.reward)?;
         let mut external = command.map(reward::external);
-        let Input { prompts, sft, files } = self.input.read()?;
-        let (checkpoint, mut text) = files.parse()?;
+        let mut input = self.input.read()?;
+        let (checkpoint, mut text) = input.files.parse()?;
         let outlines = input::outlines(&backend, &checkpoint);
-        let fingerprint = files.fingerprint();
+        let fingerprint = input.files.fingerprint();
         let mut store = Directory::lock(&self.output)?;
         let files_of_run = ["config.toml".to_owned()];
         date::set_for_run(&mut config, &mut text, &store, &files_of_run, &mut Shown::new(global))?;
+        input.keep(config.encoder(&text, &checkpoint.config), &config)?;
+        let Input { prompts, sft, files, .. } = input;
         let mut load = input::loader(backend.clone(), &self.input.model, files, &self.output);
         let inputs = RunInputs {
             config: &config,

@@ -7,9 +7,9 @@ use cream::engine::Backend;
 use cream::{Progress, Prompt, SampleOptions, Shard};
 use pollster::block_on;
 
-use crate::args::{Global, ModelArgs, PromptFlags, SampleFlags};
+use crate::args::{Global, ModelArgs, PromptFlags, RowFlags, SampleFlags};
 use crate::device::Job;
-use crate::files::read_rows;
+use crate::files::Rows;
 use crate::inputs::Inputs;
 use crate::model;
 use crate::output::Place;
@@ -38,6 +38,8 @@ pub(crate) struct Args {
     sample: SampleFlags,
     #[command(flatten)]
     prompt: PromptFlags,
+    #[command(flatten)]
+    rows: RowFlags,
     /// Seed of the sampling
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -51,17 +53,20 @@ impl Job for Args {
         let inputs = Inputs::files([("--prompts", &self.prompts)])?.with(&self.model);
         let mut place = Place::open(&self.output, &inputs)?;
         place.handle_interrupts()?;
-        let mut prompts: Vec<Prompt> = read_rows(&self.prompts)?;
+        let mut rows = Rows::of(&self.prompts, self.rows.skip_bad);
+        let mut prompts: Vec<Prompt> = rows.read()?;
         if let Some(shard) = &self.shard {
             prompts = shard.select(&prompts);
         }
         let mut options = SampleOptions::default();
         self.sample.apply(&mut options);
         let loaded = model::load(&backend, &self.model, self.prompt.date, false)?;
+        let policy = loaded.policy(&self.prompt);
+        let new = options.max_new_tokens;
+        rows.keep(&mut prompts, |row| policy.encoder.prompt_before(&row.id, &row.prompt, new).map(drop))?;
         let mut progress = Shown::new(global);
         let output = place.output();
-        let rows =
-            block_on(cream::sample(loaded.policy(&self.prompt), &prompts, &options, self.seed, output, &mut progress))?;
+        let rows = block_on(cream::sample(policy, &prompts, &options, self.seed, output, &mut progress))?;
         let completions: usize = rows.iter().map(|row| row.completions.len()).sum();
         progress.log(&format!("{place}: {completions} completions of {} prompts", rows.len()));
         Ok(())

@@ -7,9 +7,9 @@ use cream::engine::Backend;
 use cream::{Completions, Progress, ScoreOptions, Shard};
 use pollster::block_on;
 
-use crate::args::{Global, ModelArgs, PromptFlags, set};
+use crate::args::{Global, ModelArgs, PromptFlags, RowFlags, set};
 use crate::device::Job;
-use crate::files::read_rows;
+use crate::files::Rows;
 use crate::inputs::Inputs;
 use crate::model;
 use crate::output::Place;
@@ -36,6 +36,8 @@ pub(crate) struct Args {
     output: PathBuf,
     #[command(flatten)]
     prompt: PromptFlags,
+    #[command(flatten)]
+    rows: RowFlags,
     /// Tokens computed at once; memory grows with it [default: 2048]
     #[arg(long, value_name = "TOKENS")]
     batch_tokens: Option<usize>,
@@ -49,16 +51,19 @@ impl Job for Args {
         let inputs = Inputs::files([("--input", &self.input)])?.with(&self.model);
         let mut place = Place::open(&self.output, &inputs)?;
         place.handle_interrupts()?;
-        let mut rows: Vec<Completions> = read_rows(&self.input)?;
+        let mut file = Rows::of(&self.input, self.rows.skip_bad);
+        let mut rows: Vec<Completions> = file.read()?;
         if let Some(shard) = &self.shard {
             rows = shard.select(&rows);
         }
         let mut options = ScoreOptions::default();
         set(&mut options.batch_tokens, self.batch_tokens);
         let loaded = model::load(&backend, &self.model, self.prompt.date, false)?;
+        let policy = loaded.policy(&self.prompt);
+        file.keep(&mut rows, |row| policy.encoder.group(&row.id, &row.prompt, &row.completions).map(drop))?;
         let mut progress = Shown::new(global);
         let output = place.output();
-        let scores = block_on(cream::score(loaded.policy(&self.prompt), &rows, &options, output, &mut progress))?;
+        let scores = block_on(cream::score(policy, &rows, &options, output, &mut progress))?;
         let tokens: usize = scores.iter().flat_map(|row| &row.tokens).sum();
         progress.log(&format!("{place}: {} prompts, {tokens} completion tokens", scores.len()));
         Ok(())

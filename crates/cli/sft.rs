@@ -8,7 +8,7 @@ use cream::engine::Backend;
 
 use crate::args::Global;
 use crate::device::Job;
-use crate::files::read_rows;
+use crate::files::Rows;
 use crate::train::Training;
 
 /// Supervised fine-tuning: imitate given answers
@@ -30,10 +30,13 @@ pub(crate) struct Args {
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         self.training.check("--data", &self.data)?;
-        let rows: Vec<SftRow> = read_rows(&self.data)?;
+        let mut file = Rows::of(&self.data, self.training.rows.skip_bad);
+        let mut rows: Vec<SftRow> = file.read()?;
         let seed = self.training.seed;
         self.training.run(&backend, global, async |trainee, options, output, progress| {
-            cream::sft(trainee, &rows, options, seed, output, progress).await
+            let encoder = trainee.encoder;
+            file.keep(&mut rows, |row| encoder.group("row", &row.prompt, &[row.completion.as_str().into()]).map(drop))?;
+            Ok(cream::sft(trainee, &rows, options, seed, output, progress).await?)
         })
     }
 }

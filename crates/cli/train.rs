@@ -9,9 +9,9 @@ use cream::{
 };
 use pollster::block_on;
 
-use crate::args::{Global, Log, LoraFlags, LossFlags, ModelArgs, PromptFlags, TrainFlags, set};
+use crate::args::{Global, Log, LoraFlags, LossFlags, ModelArgs, PromptFlags, RowFlags, TrainFlags, set};
 use crate::device::Job;
-use crate::files::{name, open, say};
+use crate::files::{Rows, say};
 use crate::inputs::{Inputs, Made};
 use crate::progress::Shown;
 use crate::tensorboard::Events;
@@ -53,6 +53,8 @@ pub(crate) struct Training {
     lora: LoraFlags,
     #[command(flatten)]
     prompt: PromptFlags,
+    #[command(flatten)]
+    pub(crate) rows: RowFlags,
     /// Tokens computed at once; memory grows with it, the result does not change [default: 2048]
     #[arg(long, value_name = "TOKENS")]
     batch_tokens: Option<usize>,
@@ -70,7 +72,8 @@ pub(crate) struct Training {
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
         self.training.check("--pairs", &self.pairs)?;
-        let pairs = cream::read_numbered::<GivenPair>(&name(&self.pairs), open(&self.pairs)?, &mut Err)?;
+        let mut file = Rows::of(&self.pairs, self.training.rows.skip_bad);
+        let mut pairs: Vec<(usize, GivenPair)> = file.read_numbered()?;
         let seed = self.training.seed;
         let mut loss = PreferenceLoss::default();
         self.loss.apply(&mut loss);
@@ -81,11 +84,16 @@ impl Job for Args {
                 encoder: trainee.encoder,
                 fingerprint: trainee.fingerprint,
             };
+            file.keep(&mut pairs, |(line, pair)| {
+                let id = pair.id.clone().unwrap_or_else(|| format!("line {line}"));
+                let both = [pair.chosen.clone(), pair.rejected.clone()];
+                policy.encoder.group(&id, &pair.prompt, &both).map(drop)
+            })?;
             let scoring = ScoreOptions { batch_tokens: options.batch_tokens, ..ScoreOptions::default() };
             let Output { store, name } = output;
             let reference = Output { store: &mut *store, name };
             let pairs = cream::complete_pairs(policy, pairs, &scoring, reference, progress).await?;
-            cream::train(trainee, &pairs, &loss, options, seed, Output { store, name }, progress).await
+            Ok(cream::train(trainee, &pairs, &loss, options, seed, Output { store, name }, progress).await?)
         })
     }
 }
@@ -101,7 +109,7 @@ impl Training {
         &self,
         backend: &B,
         global: &Global,
-        work: impl AsyncFnOnce(Trainee<'_, B>, &TrainOptions, Output<'_>, &mut dyn Progress) -> cream::Result<TrainSummary>,
+        work: impl AsyncFnOnce(Trainee<'_, B>, &TrainOptions, Output<'_>, &mut dyn Progress) -> Result<TrainSummary>,
     ) -> Result<()> {
         interrupt::resumable()?;
         let mut options = TrainOptions::default();

@@ -1,7 +1,7 @@
 //! All settings of a run, as TOML.
 
 use cream_core::Loss;
-use cream_engine::{Date, LoraConfig};
+use cream_engine::{Date, LlamaConfig, LoraConfig, Text};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -184,6 +184,12 @@ impl RunConfig {
             return Err(Error::setting("pair.level", self.pair.level, expected));
         }
         Ok(())
+    }
+
+    /// How models of a run read rows: with this tokenizer and of this shape.
+    pub fn encoder<'a>(&self, text: &'a Text, model: &LlamaConfig) -> Encoder<'a> {
+        let RunConfig { raw, max_prompt_tokens, .. } = *self;
+        Encoder { text, raw, max_prompt_tokens, context: model.max_position_embeddings }
     }
 
     /// What is minimised on pairs.

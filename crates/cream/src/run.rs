@@ -74,9 +74,7 @@ pub struct RunInputs<'a, B: Backend> {
 impl<'a, B: Backend> RunInputs<'a, B> {
     /// How its models read rows.
     pub fn encoder(&self) -> Encoder<'a> {
-        let RunConfig { raw, max_prompt_tokens, .. } = *self.config;
-        let context = self.outlines[0].config().max_position_embeddings;
-        Encoder { text: self.text, raw, max_prompt_tokens, context }
+        self.config.encoder(self.text, self.outlines[0].config())
     }
 
     /// The same for a shorter time.

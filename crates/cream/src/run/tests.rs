@@ -477,6 +477,27 @@ fn a_round_without_pairs_says_why() {
     );
 }
 
+/// Of every judgement, and so of the run, where there is no room for any.
+#[test]
+fn a_judgement_too_long_is_a_completion_without_a_reward() {
+    let mut config = config(Tuning::Lora);
+    (config.pair.reward, config.pair.level, config.judge.votes) = (Reward::Judge, Level::Off, 1);
+    let room = |config: &RunConfig, store: &mut Memory, log: &mut Log| {
+        call(config, &prompts(4), &[], store, log).map(drop).map_err(|e| e.to_string())
+    };
+    let mut log = Log::new(usize::MAX);
+    config.judge.max_new_tokens = 250;
+    let mut store = Memory::default();
+    let message = room(&config, &mut store, &mut log).unwrap_err();
+    assert!(message.contains("of the first: 0 of 3 completions have a reward"), "{message}");
+    let said =
+        "iteration-1/rewards-current.jsonl: 12 completions have no reward: with them the judge would read too much";
+    assert!(log.lines.iter().any(|line| line == said), "{:?}", log.lines);
+    assert_eq!(store.files["iteration-1/judgements-current.jsonl"], b"");
+    // Taken up, it ends the same.
+    assert_eq!(room(&config, &mut store, &mut Log::new(usize::MAX)).unwrap_err(), message);
+}
+
 #[test]
 #[cfg(not(target_arch = "wasm32"))]
 fn a_folder_holds_what_memory_holds() {

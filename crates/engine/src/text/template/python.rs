@@ -73,7 +73,7 @@ pub(super) fn format(state: &mut State, format: &Value, args: Rest<ValueOrKwargs
     if !positional.is_empty() && keywords.args().next().is_some() {
         return Err(refused("format: arguments by position and by keyword at once".to_owned()));
     }
-    formatted(state, &[&[format.clone()], &args[..]].concat())
+    formatted(state, &[std::slice::from_ref(format), &args[..]].concat())
 }
 
 /// The first argument is the format.
@@ -126,7 +126,7 @@ pub(super) fn trim(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, E
 pub(super) fn map(state: &mut State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let args = args.into_values();
     let Some(filter) = args.first().and_then(|name| name.as_str().map(str::to_owned)) else {
-        return state.apply_filter("__map__", &[&[value.clone()], &args[..]].concat());
+        return state.apply_filter("__map__", &[std::slice::from_ref(value), &args[..]].concat());
     };
     let mut mapped = Vec::new();
     for item in items(value)?.try_iter()? {
