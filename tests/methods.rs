@@ -229,7 +229,7 @@ fn a_run_s_own_settings_are_compared_with() {
         assert!(config.lines().any(|line| line == level), "{config}: expected {level}");
     }
     let refused = |config: &str, more: &str, parts: &[&str]| {
-        fails(&compare(config, &at("no"), more), 1, parts);
+        fails(&compare(config, &at("no"), &format!("{more} --quiet")), 1, parts);
         assert!(!folder.join("no/cream").exists(), "{more}");
     };
     refused(

@@ -23,12 +23,15 @@ use source::{Imported, Source};
 ///
 /// Reads JSON lines, a JSON array or parquet, known by their contents, in these shapes:
 ///
-/// * multiple choice: "question" with "choices" or "options" (texts, "text" with "label", or {"A": …}), or columns such as
-///   "option_a" and "A", and "answerKey", "answer" or "label"; HellaSwag, PIQA and SIQA as they are
-/// * right answers: "question" and "answer" (a text, a number, true or false) or "answers" (SQuAD)
-/// * preferences: "prompt", "chosen" and "rejected", also as lists of messages, or without a prompt (HH-RLHF)
-/// * answers to imitate: "messages"; "prompt" with "completion" or "response"; Alpaca and Dolly ("instruction", "input" or
-///   "context", "output" or "response"); ShareGPT ("conversations" of "from" and "value")
+/// Multiple choice: "question" with "choices" or "options" (texts, "text" with "label", or {"A": …}) or with columns such
+/// as "option_a" and "A", and "answerKey", "answer" or "label"; HellaSwag, PIQA and SIQA as they are.
+///
+/// Right answers: "question" and "answer" (a text, a number, true or false) or "answers" (SQuAD).
+///
+/// Preferences: "prompt", "chosen" and "rejected", also as lists of messages, or without a prompt (HH-RLHF).
+///
+/// Answers to imitate: "messages"; "prompt" with "completion" or "response"; Alpaca and Dolly ("instruction", "input" or
+/// "context", "output" or "response"); ShareGPT ("conversations" of "from" and "value").
 ///
 /// A "context" or "passage" stands before a question and after an instruction, "system" before all. Messages are texts, or
 /// lists of parts that are texts, by the system, the user and the assistant under any of their usual names; whether their

@@ -15,7 +15,7 @@ use tokenizers::Tokenizer;
 use crate::checkpoint::Checkpoint;
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::{Error, Result};
-use crate::neutral::is_neutral;
+use crate::neutral::{is_neutral, shown};
 use crate::stand_in;
 use crate::tensor::Dtype;
 use crate::text::{Parts, Text, add_ends};
@@ -189,12 +189,10 @@ fn configuration(raw: &Map<String, Value>) -> Result<LlamaConfig> {
     if let Some(act) = fields.string("hidden_act")?.filter(|act| !["silu", "swish"].contains(act)) {
         return Err(Error::file(CONFIG, "hidden_act", format_args!("{act:?}, only \"silu\" is supported")));
     }
-    if raw.get("quantization_config").is_some_and(|value| !is_neutral("quantization_config", value)) {
-        return Err(Error::file(
-            CONFIG,
-            "quantization_config",
-            "quantised safetensors are not supported; use a GGUF file",
-        ));
+    const QUANTISED: &str = "quantization_config";
+    if let Some(value) = raw.get(QUANTISED).filter(|value| !is_neutral(QUANTISED, value)) {
+        let problem = format!("{}: quantised safetensors are not supported; use a GGUF file", shown(value));
+        return Err(Error::file(CONFIG, QUANTISED, problem));
     }
     let required = |key: &str| fields.required(key, fields.size(key)?);
     let (hidden_size, heads) = (required("hidden_size")?, required("num_attention_heads")?);
@@ -278,7 +276,7 @@ fn rope_scaling(key: &str, rope: &Fields) -> Result<Option<RopeScaling>> {
         let known =
             ["rope_type", "type", "rope_theta", ORIGINAL].contains(&name.as_str()) || own.contains(&name.as_str());
         if !known && !is_neutral(name, value) {
-            return refuse(name, format!("{value}, which {kind:?} does not have"));
+            return refuse(name, format!("{}, which {kind:?} does not have", shown(value)));
         }
     }
     Ok(scaling)

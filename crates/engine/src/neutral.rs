@@ -1,6 +1,16 @@
-//! Values by which a setting asks for nothing.
+//! Values by which a setting asks for nothing, and how those that ask for something are told.
 
 use serde_json::Value;
+
+/// A value as JSON for a message, cut where it would fill more than a line.
+pub(crate) fn shown(value: &Value) -> String {
+    let mut text = value.to_string();
+    if let Some((cut, _)) = text.char_indices().nth(120) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
+}
 
 /// Whether `key` set to `value` leaves a model as it is: null, false, `"none"`, nothing in a string, list or object, 0
 /// and −1; where the key's name is that of a factor, 1.
@@ -21,6 +31,12 @@ pub(crate) fn is_neutral(key: &str, value: &Value) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn long_values_are_cut() {
+        assert_eq!(shown(&json!({"a": [1]})), r#"{"a":[1]}"#);
+        assert_eq!(shown(&json!("é".repeat(200))), format!("\"{}…", "é".repeat(119)));
+    }
 
     #[test]
     fn what_asks_for_nothing() {

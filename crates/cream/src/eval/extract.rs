@@ -32,15 +32,13 @@ pub enum AnswerMode {
 impl AnswerMode {
     /// The mode for these right answers: numbers, or letters, or else exact.
     pub fn of<'a>(answers: impl IntoIterator<Item = &'a str> + Clone) -> Self {
-        let all = |is: fn(&str) -> bool| {
-            answers.clone().into_iter().all(|answer| {
-                let marked = marks(answer);
-                marked.last().map_or_else(|| is(answer), |content| is(content))
-            })
+        let all = |is: fn(&str) -> bool, is_marked: fn(&str) -> bool| {
+            let says = |answer: &str| marks(answer).last().map_or_else(|| is(answer), |content| is_marked(content));
+            answers.clone().into_iter().all(says)
         };
-        if all(number::is_number) {
+        if all(number::is_number, number::begins_with_number) {
             AnswerMode::Number
-        } else if all(letter::is_letter) {
+        } else if all(letter::is_letter, letter::is_letter) {
             AnswerMode::Letter
         } else {
             AnswerMode::Exact

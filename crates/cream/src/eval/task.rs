@@ -30,7 +30,7 @@ pub struct AnswerRow {
     /// What to answer.
     #[serde(flatten)]
     pub prompt: Turns,
-    /// The right answer; of a worked solution in GSM8K's form, its end counts.
+    /// The right answer; of a worked solution, what it marks, as GSM8K's do by `####` and MATH's by `\boxed{…}`.
     pub answer: String,
 }
 

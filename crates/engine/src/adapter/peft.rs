@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use fancy_regex::Regex;
+use fancy_regex::{Regex, RegexBuilder};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Linear, LoraConfig};
 use crate::error::{Error, Result};
-use crate::neutral::is_neutral;
+use crate::neutral::{is_neutral, shown};
 use crate::stand_in;
 
 const CONFIG: &str = "adapter_config.json";
@@ -42,6 +42,9 @@ const DESCRIBING: [&str; 16] = [
 
 /// Settings that PEFT acts on wherever they are set, to nothing at all too.
 const SWITCHES: [&str; 4] = ["arrow_config", "kasa_config", "monteclora_config", "use_bdlora"];
+
+/// Most steps back that a regular expression may take over the name of one module.
+const BACKTRACKS: usize = 10_000;
 
 /// Starts that leave the base's weights alone. Those of PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA change them: an adapter that
 /// began so is relative to a base that PEFT makes again when it loads.
@@ -90,7 +93,7 @@ pub(super) struct Read {
 }
 
 fn wrong<T>(key: &str, value: &Value, expected: &str) -> Result<T> {
-    Err(Error::file(CONFIG, key, format_args!("{value}, expected {expected}")))
+    Err(Error::file(CONFIG, key, format_args!("{}, expected {expected}", shown(value))))
 }
 
 /// Reads adapter_config.json for a model of so many layers.
@@ -180,14 +183,16 @@ fn same_for_all(key: &str, value: &Value, common: &Value) -> Result<()> {
 /// Modules by name: those with one of these names or with a name that ends so, or those whose whole name is matched.
 enum Modules<'a> {
     Named(BTreeSet<&'a str>),
-    Matched(Regex),
+    Matched(&'a Value, Regex),
 }
 
 impl<'a> Modules<'a> {
     fn read(key: &str, value: &'a Value) -> Result<Self> {
         if let Some(pattern) = value.as_str() {
-            let regex = Regex::new(&format!("^(?:{pattern})$"));
-            return regex.map(Modules::Matched).map_err(|e| Error::file(CONFIG, key, format_args!("{value}: {e}")));
+            let regex = RegexBuilder::new(&format!("^(?:{pattern})$")).backtrack_limit(BACKTRACKS).build();
+            return regex
+                .map(|regex| Modules::Matched(value, regex))
+                .map_err(|e| Error::file(CONFIG, key, format_args!("{}: {e}", shown(value))));
         }
         let names = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
         names.map_or_else(
@@ -202,7 +207,9 @@ impl<'a> Modules<'a> {
                 let ends = module.match_indices('.').map(|(dot, _)| &module[dot + 1..]);
                 Ok(ends.chain([module]).any(|name| names.contains(name)))
             }
-            Modules::Matched(regex) => regex.is_match(module).map_err(|e| Error::file(CONFIG, TARGETS, e)),
+            Modules::Matched(value, regex) => {
+                regex.is_match(module).map_err(|e| Error::file(CONFIG, TARGETS, format_args!("{}: {e}", shown(value))))
+            }
         }
     }
 }
@@ -239,7 +246,7 @@ fn targets(json: &Map<String, Value>, included: &Value, layers: usize) -> Result
             }
         }
     }
-    if linears.is_empty() { refuse(json[TARGETS].to_string()) } else { Ok(linears) }
+    if linears.is_empty() { refuse(shown(&json[TARGETS])) } else { Ok(linears) }
 }
 
 /// The name that PEFT gives a factor in a file, for one that may lack the prefix of PEFT or of the model's head, or have the

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::CONFIG;
 use crate::config::LlamaConfig;
 use crate::error::{Error, Result};
-use crate::neutral::is_neutral;
+use crate::neutral::{is_neutral, shown};
 
 /// Keys that are read elsewhere.
 const READ: [&str; 22] = [
@@ -268,7 +268,7 @@ pub(super) fn check<'a>(raw: &'a Map<String, Value>, config: &LlamaConfig) -> Re
             }
         };
         if !same {
-            return Err(Error::file(CONFIG, name, format_args!("{value}, expected {expected}")));
+            return Err(Error::file(CONFIG, name, format_args!("{}, expected {expected}", shown(value))));
         }
     }
     Ok(unknown)

@@ -161,6 +161,7 @@ fn neutral_values_are_neutral() {
         ("target_modules", json!([1])),
         ("target_modules", json!({})),
         ("target_modules", json!("(")),
+        ("target_modules", json!(r"((([a-z._0-9]+)+)+)+\1!")),
         ("layers_to_transform", json!("all")),
         ("rank_pattern", json!([8])),
         ("peft_type", json!("LOHA")),

@@ -44,6 +44,14 @@ pub(super) fn is_number(text: &str) -> bool {
     }
 }
 
+/// Whether a marked answer is one number, with a unit or without.
+pub(super) fn begins_with_number(content: &str) -> bool {
+    let chars = plain(content);
+    let first = chars.iter().position(|c| !c.is_whitespace() && *c != '*');
+    let word = |at: usize| chars.get(at).is_some_and(|c| c.is_alphanumeric());
+    matches!(numbers(&chars).as_slice(), [number] if Some(number.start) == first && !word(number.end))
+}
+
 fn last(numbers: &[Number]) -> Option<&Number> {
     numbers.iter().enumerate().max_by_key(|(at, number)| (Reverse(number.of_word), *at)).map(|(_, number)| number)
 }
