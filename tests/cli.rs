@@ -242,7 +242,7 @@ fn flags_override_the_config_file_and_the_run_keeps_the_outcome() {
         "sft.jsonl",
         "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":\"Yes\"}]}\n",
     );
-    let settings = "iterations = 1\n[sample]\ncompletions = 3\nmax_new_tokens = 4\n[sft]\nepochs = 1\n[lora]\nr = 2\n";
+    let settings = "iterations = 1\n[sample]\ncompletions = 3\nmax_new_tokens = 4\n[pair]\ncut = \"keep\"\n[sft]\nepochs = 1\n[lora]\nr = 2\n";
     let config = file(&folder, "settings.toml", settings);
     let args =
         words!("run --model {model} --prompts {prompts} --sft {sft} --output {run} --config {config} -n 2 --json");
@@ -548,7 +548,8 @@ fn rows_over_a_limit_are_treated_alike() {
         ),
     ] {
         let args = words!("{verb} --model {model} {args}");
-        fails(&args, 1, &[&format!("\"{named}\": "), "expected at most"]);
+        let quiet = [&args[..], &["--quiet".into()]].concat();
+        fails(&quiet, 1, &[&format!("\"{named}\": "), "expected at most"]);
         let Output { status, stderr, .. } = cream(&[&args[..], &["--skip-bad".into()]].concat()).output().unwrap();
         let stderr = String::from_utf8(stderr).unwrap();
         assert!(status.success(), "{verb}: {stderr}");

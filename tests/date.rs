@@ -46,7 +46,7 @@ fn a_run_keeps_the_day_on_which_it_began() {
     let [run, today, undated] = ["run", "today", "undated"].map(|name| text(&folder.join(name)));
     let command = |model: &str, run: &str, more: &str| {
         words!(
-            "run --model {model} --prompts {prompts} --output {run} --completions 2 --max-new-tokens 4 --lora-r 2 --iterations {more}"
+            "run --model {model} --prompts {prompts} --output {run} --completions 2 --max-new-tokens 4 --cut keep --lora-r 2 --iterations {more}"
         )
     };
     done(&command(&model, &run, "1 --date 2020-01-02"));
@@ -54,7 +54,11 @@ fn a_run_keeps_the_day_on_which_it_began() {
     // Taken up on another day, it goes on as it began.
     done(&command(&model, &run, "2"));
     assert!(config(&run).contains("date = \"2020-01-02\"\n"), "{}", config(&run));
-    fails(&command(&model, &run, "2 --date 2020-01-03"), 1, &["config.toml", "date", "2020-01-02", "2020-01-03"]);
+    fails(
+        &command(&model, &run, "2 --quiet --date 2020-01-03"),
+        1,
+        &["config.toml", "date", "2020-01-02", "2020-01-03"],
+    );
     done(&command(&model, &today, "1"));
     assert!(config(&today).contains("date = \"20"), "{}", config(&today));
     done(&command(&plain, &undated, "1"));

@@ -116,7 +116,7 @@ fn mistakes_in_tasks_and_what_skipping_does() {
     fails(&eval(&bad, &[]), 1, &["bad.jsonl: line 2: \"choices\" is [\"x\"], expected at least two"]);
     let output = crate::support::cream(&eval(&bad, &["--skip-bad", "--quiet", "--json"])).output().unwrap();
     assert!(output.status.success());
-    assert!(String::from_utf8(output.stderr).unwrap().contains("bad.jsonl: 1 bad lines passed over, the first: "));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("bad.jsonl: 1 bad rows passed over, the first: "));
     let mixed = file(&folder, "mixed.jsonl", &format!("{good}{{\"question\":\"q\",\"answer\":\"x\"}}\n"));
     fails(&eval(&mixed, &[]), 1, &["mixed.jsonl: line 2: a prompt with an \"answer\", expected a question"]);
     let empty = file(&folder, "empty.jsonl", "");

@@ -550,7 +550,7 @@ fn bad_rows_are_named_or_counted() {
         let skipping = cream(&[&args[..], &["--skip-bad"]].concat()).output().unwrap();
         let stderr = String::from_utf8(skipping.stderr).unwrap();
         assert!(
-            stderr.contains("1 bad lines passed over, the first: ") && stderr.contains("1 rows for task"),
+            stderr.contains("1 bad rows passed over, the first: ") && stderr.contains("1 rows for task"),
             "{stderr}"
         );
         fs::remove_file(&output).unwrap();
@@ -574,7 +574,7 @@ fn a_line_of_a_hundred_megabytes_takes_no_memory() {
     let args = ["import", "--input", &input, "--output", &output];
     fails(&args, 1, &["long.jsonl: line 2: longer than 16777216 bytes"]);
     let skipping = cream(&[&args[..], &["--skip-bad"]].concat()).output().unwrap();
-    assert!(String::from_utf8(skipping.stderr).unwrap().contains("long.jsonl: 1 bad lines passed over"));
+    assert!(String::from_utf8(skipping.stderr).unwrap().contains("long.jsonl: 1 bad rows passed over"));
     assert_eq!(fs::read_to_string(&output).unwrap().lines().count(), 2);
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -191,7 +191,7 @@ fn adapters_that_are_none_are_named() {
     let prompts = prompts(&folder, 1);
     let run = text(&folder.join("run"));
     done(&words!(
-        "run --model {model} --prompts {prompts} --output {run} --iterations 1 -n 3 --max-new-tokens 4 --lora-r 2"
+        "run --model {model} --prompts {prompts} --output {run} --iterations 1 -n 3 --cut keep --max-new-tokens 4 --lora-r 2"
     ));
     let adapter = folder.join("adapter");
     fs::create_dir(&adapter).unwrap();

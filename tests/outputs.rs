@@ -57,7 +57,7 @@ fn no_verb_writes_over_what_it_reads() {
     let (model, prompts) = (tiny_model(&folder), prompts(&folder, 2));
     let at = |name: &str| text(&folder.join(name));
     let run = at("run");
-    done(&words!("run --model {model} --prompts {prompts} --output {run} --iterations 1 {SMALL}"));
+    done(&words!("run --model {model} --prompts {prompts} --output {run} --iterations 1 --cut keep {SMALL}"));
     let adapter = format!("{run}/iteration-1");
     done(&words!("export --model {model} --adapter {adapter} --format peft --output {}", at("adapter")));
     let adapter = at("adapter");
@@ -96,9 +96,10 @@ fn no_verb_writes_over_what_it_reads() {
          --previous-rewards {rewards} --level off"
     );
     let train = format!("train --model {model} --adapter {adapter} --pairs {pairs}");
-    let begin = format!("run --model {model} --prompts {prompts} --sft {sft} --iterations 1 {SMALL}");
-    let compare =
-        format!("compare --model {model} --prompts {prompts} --sft {sft} --task {task} --iterations 1 {SMALL}");
+    let begin = format!("run --model {model} --prompts {prompts} --sft {sft} --iterations 1 --cut keep {SMALL}");
+    let compare = format!(
+        "compare --model {model} --prompts {prompts} --sft {sft} --task {task} --iterations 1 --cut keep {SMALL}"
+    );
     let export = format!("export --model {model} --adapter {adapter}");
     let mut cases = vec![
         (&sample, format!("{model}/model.safetensors"), "--model"),
@@ -205,9 +206,12 @@ fn standard_input_and_output_are_files_called_minus() {
     assert!(String::from_utf8(stderr).unwrap().contains("acc_norm"), "the table is on standard error");
     let generate = words!("generate --model {model} --temperature 0 --max-new-tokens 3 -");
     assert_eq!(through(&generate, b"Why?\n"), done(&[&generate[..7], &["Why?".into()]].concat()).into_bytes());
-    let config = b"iterations = 1\n[sample]\ncompletions = 2\nmax_new_tokens = 3\n";
+    let config = b"iterations = 1\n[sample]\ncompletions = 2\nmax_new_tokens = 3\n[pair]\ncut = \"keep\"\n";
     through(&words!("run --model {model} --prompts {prompts} --config - --output {}", at("run")), config);
-    through(&words!("run --model {model} --prompts - --iterations 1 {SMALL} --output {}", at("run")), &read(&prompts));
+    through(
+        &words!("run --model {model} --prompts - --iterations 1 --cut keep {SMALL} --output {}", at("run")),
+        &read(&prompts),
+    );
     let page = done(&words!("report {} --output -", at("run")));
     assert!(page.to_lowercase().starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"), "{page}");
 
@@ -222,7 +226,7 @@ fn standard_input_and_output_are_files_called_minus() {
             words!("run --model {model} --prompts - --sft - --output {}", at("no")),
             "--prompts and --sft: both are standard input",
         ),
-        (words!("pair --current - --previous {base} --reference - --output {}", at("no")), "both are standard input"),
+        (words!("pair --current - --previous - --reference {base} --output {}", at("no")), "both are standard input"),
         (
             words!("pair --current {base} --previous {base} --reference {base} --output - --json"),
             "--json: standard output has",

@@ -19,7 +19,7 @@ impl Case {
     fn new(folder: &Path) -> Self {
         let (model, prompts, run) = (tiny_model(folder), prompts(folder, 3), text(&folder.join("run")));
         let args = words!(
-            "run --model {model} --prompts {prompts} --output {run} --method oracle -n 3 --max-new-tokens 6 --iterations 1 --quiet"
+            "run --model {model} --prompts {prompts} --output {run} --method oracle -n 3 --cut keep --max-new-tokens 6 --iterations 1 --quiet"
         );
         assert_eq!(cream(&args).output().unwrap().status.code(), Some(1), "it stops where rewards are needed");
         Case { args, rewards: folder.join("run/iteration-1/rewards-current.jsonl") }

@@ -57,7 +57,7 @@ pub(super) fn tensor(shape: [usize; 2], dtype: Dtype) -> Result<Tensor<'static>>
     for (i, block) in bytes.chunks_exact_mut(dtype.block_bytes()).enumerate() {
         // The byte of sign and exponent: 1 or a little more in f16, 1/128 or a little more in the longer types.
         match (dtype.scales(), block) {
-            ([], [.., last]) => *last = 0x3c | (i % 2 << 7) as u8,
+            ([], [.., last]) => *last = 0x3c | ((i % 2) << 7) as u8,
             (scales, block) => scales.iter().for_each(|at| block[at + 1] = 0x3c),
         }
     }

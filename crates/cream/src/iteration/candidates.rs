@@ -169,6 +169,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
         let room = encoder.context.saturating_sub(options.max_new_tokens);
         let len = |Prompt { id, prompt }: &Prompt| Ok(encoder.prompt(id, prompt)?.len());
         let lens = prompts.iter().map(len).collect::<Result<Vec<usize>>>()?;
+
         let mut lens = lens.into_iter();
         prompts.retain(|_| lens.next().is_some_and(|len| len <= room));
         if prompts.len() < asked {

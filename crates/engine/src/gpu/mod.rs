@@ -102,7 +102,7 @@ impl Backend for Gpu {
         ] {
             if value > most {
                 let problem = format_args!("{value}, expected at most {most} on {}", self.name());
-                return Err(Error::file(file, key, problem));
+                return Err(Error::file(file, format_args!("config {key}"), problem));
             }
         }
         Ok(())

@@ -100,7 +100,7 @@ fn what_kernels_do_not_take_is_refused_when_loaded() {
     ] {
         let checkpoint = checkpoint(&mut Random::seeded(1), &config, Dtype::BF16);
         let message = Llama::new(gpu.clone(), &checkpoint, false).unwrap_err().to_string();
-        let expected = format!("random weights: {key}: {value}, expected at most {most} on {}", gpu.name());
+        let expected = format!("random weights: config {key}: {value}, expected at most {most} on {}", gpu.name());
         assert_eq!(message, expected);
         if key == "head_dim" {
             Llama::new(Cpu::new(), &checkpoint, false).unwrap();
