@@ -55,7 +55,7 @@ impl Template {
         environment.remove_filter("pprint");
         environment.remove_filter("attr");
         environment.add_test("iterable", python::iterable);
-        environment.add_test("sequence", |value: &Value| python::iterable(value) && !value.is_undefined());
+        environment.add_test("sequence", python::iterable);
         environment.add_function("namespace", namespace::namespace);
         environment.add_function("__set__", namespace::set);
         environment.add_function("__items__", python::items);
@@ -231,7 +231,7 @@ mod tests {
             "{% set ns = namespace(x=1) %}{% for i in range(100) %}{% set ns.x = {'a': ns.x, 'b': ns.x} %}{% endfor %}{{ ns.x }}",
             "{% macro m(x) %}{{ m([x]) }}{% endmacro %}{{ m(1) }}",
         ] {
-            assert!(render(source).is_err(), "{source}");
+            assert!(render(source).is_err(), "{source} {:?}", render(source));
         }
         assert_eq!(
             render("{% set ns = namespace() %}{{ [ns, {'a': ns}] }}").unwrap(),

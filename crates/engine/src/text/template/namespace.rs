@@ -87,6 +87,11 @@ fn plain(state: &State, value: &Value, depth: usize) -> Result<Value, Error> {
     state.consume_fuel(1)?;
     let deeper =
         || depth.checked_sub(1).ok_or_else(|| refused(format!("a namespace holds values {DEPTH} deep at most")));
+    let only_data = || Err(refused(format!("a namespace holds plain data only, not {value}")));
+    // A macro looks like a map, and holds all that is around it.
+    if value.as_object().is_some_and(|object| object.type_name().ends_with("::Macro")) {
+        return only_data();
+    }
     match value.kind() {
         ValueKind::Seq | ValueKind::Iterable => {
             let depth = deeper()?;
@@ -99,9 +104,7 @@ fn plain(state: &State, value: &Value, depth: usize) -> Result<Value, Error> {
             let pair = |key: Value| Ok((plain(state, &key, depth)?, plain(state, &value.get_item(&key)?, depth)?));
             Ok(Value::from(Serde(Dict(value.try_iter()?.map(pair).collect::<Result<_, Error>>()?))))
         }
-        ValueKind::Plain | ValueKind::Invalid => {
-            Err(refused(format!("a namespace holds plain data only, not {value}")))
-        }
+        ValueKind::Plain | ValueKind::Invalid => only_data(),
         _ => Ok(value.clone()),
     }
 }
