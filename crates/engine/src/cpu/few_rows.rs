@@ -6,7 +6,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::lane_sums::lane_sums;
-use crate::blocks;
+use super::unpack;
 use crate::tensor::Dtype;
 
 /// x `[T, D_in]`, weight `[n, D_in]` with rows `weight_row` apart, out `[T, n]`, whose length says what T and n are.
@@ -68,6 +68,11 @@ impl WithSimd for FewRows<'_> {
 
 /// Rows of x and of the weight in one tile: the sixteen sums hide the latency of a multiplication.
 const TILE: usize = 4;
+/// Packed rows read together: a sum by itself is as slow as the latency of its additions. Processors that read one row
+/// ahead by themselves do not follow four, so this takes [`prefetch`].
+const PACKED_ROWS: usize = if cfg!(target_arch = "x86_64") { TILE } else { 1 };
+/// How far ahead packed rows are asked for: about what memory's latency takes to compute.
+const AHEAD_BYTES: usize = 12 << 10;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -82,16 +87,22 @@ impl Ahead<'_> {
     fn fetch(&mut self) {
         let (now, rest) = self.bytes.split_at(self.each.min(self.bytes.len()));
         self.bytes = rest;
-        #[cfg(target_arch = "x86_64")]
-        if let Some(sse) = pulp::core_arch::x86::Sse::try_new() {
-            for line in now.chunks(LINE) {
-                sse._mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());
-            }
+        for line in now.chunks(LINE) {
+            prefetch(line.as_ptr());
         }
-        // Elsewhere stable Rust has no such instruction.
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = now;
     }
+}
+
+/// Asks for the cache line at an address, where nothing need be.
+#[inline(always)]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sse) = pulp::core_arch::x86::Sse::try_new() {
+        sse._mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    // Elsewhere stable Rust has no such instruction.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// T rows of x against all rows of the weight; out `[T, n]`.
@@ -182,34 +193,60 @@ impl WithSimd for OneRow<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let OneRow { x, dtype, bytes, out } = self;
         let row_bytes = bytes.len() / out.len();
-        // A macro for the reason given at `blocks::unpack`.
-        macro_rules! dots {
-            ($block:path, $bytes:literal, $len:literal) => {
-                for (out, row) in out.iter_mut().zip(bytes.chunks_exact(row_bytes)) {
-                    let mut sum = simd.splat_f32s(0.0);
-                    for (x, block) in x.as_chunks::<$len>().0.iter().zip(row.as_chunks::<$bytes>().0) {
-                        let mut values = [0.0; $len];
-                        $block(std::hint::black_box(block), &mut values);
-                        for (&x, &value) in S::as_simd_f32s(x).0.iter().zip(S::as_simd_f32s(&values).0) {
-                            sum = simd.mul_add_e_f32s(x, value, sum);
-                        }
-                    }
-                    *out = simd.reduce_sum_f32s(sum);
-                }
-            };
+        let (tiles, rest) = out.as_chunks_mut::<PACKED_ROWS>();
+        let (tile_bytes, rest_bytes) = bytes.split_at(tiles.len() * PACKED_ROWS * row_bytes);
+        for (out, rows) in tiles.iter_mut().zip(tile_bytes.chunks_exact(PACKED_ROWS * row_bytes)) {
+            *out = packed_tile(simd, x, dtype, rows);
         }
-        match dtype {
-            Dtype::Q8_0 => dots!(blocks::q8_0, 34, 32),
-            Dtype::Q4_0 => dots!(blocks::q4_0, 18, 32),
-            Dtype::Q4_1 => dots!(blocks::q4_1, 20, 32),
-            Dtype::Q5_0 => dots!(blocks::q5_0, 22, 32),
-            Dtype::Q5_1 => dots!(blocks::q5_1, 24, 32),
-            Dtype::Q4_K => dots!(blocks::q4_k, 144, 256),
-            Dtype::Q5_K => dots!(blocks::q5_k, 176, 256),
-            Dtype::Q6_K => dots!(blocks::q6_k, 210, 256),
-            Dtype::F16 => dots!(blocks::f16_16, 32, 16),
-            Dtype::BF16 => dots!(blocks::bf16_16, 32, 16),
-            Dtype::F32 => unreachable!("kept dense"),
+        for (out, row) in rest.iter_mut().zip(rest_bytes.chunks_exact(row_bytes)) {
+            [*out] = packed_tile(simd, x, dtype, row);
         }
     }
+}
+
+/// Dot products of x with R packed rows.
+#[inline(always)]
+fn packed_tile<S: Simd, const R: usize>(simd: S, x: &[f32], dtype: Dtype, bytes: &[u8]) -> [f32; R] {
+    let row_bytes = bytes.len() / R;
+    let mut sums = [simd.splat_f32s(0.0); R];
+    // A macro for the reason given at `blocks::unpack`.
+    macro_rules! add {
+        ($block:path, $bytes:literal, $len:literal) => {{
+            let mut rows: [&[[u8; $bytes]]; R] = [&[]; R];
+            for r in 0..R {
+                rows[r] = bytes[r * row_bytes..][..row_bytes].as_chunks().0;
+            }
+            for (k, x) in x.as_chunks::<$len>().0.iter().enumerate() {
+                for r in 0..R {
+                    let block = &rows[r][k];
+                    for line in (0..$bytes).step_by(LINE) {
+                        prefetch(block.as_ptr().wrapping_add(AHEAD_BYTES + line));
+                    }
+                    let mut values = [0.0; $len];
+                    $block(simd, block, &mut values);
+                    for (&x, &value) in S::as_simd_f32s(x).0.iter().zip(S::as_simd_f32s(&values).0) {
+                        sums[r] = simd.mul_add_e_f32s(x, value, sums[r]);
+                    }
+                }
+            }
+        }};
+    }
+    match dtype {
+        Dtype::Q8_0 => add!(unpack::q8_0, 34, 32),
+        Dtype::Q4_0 => add!(unpack::q4_0, 18, 32),
+        Dtype::Q4_1 => add!(unpack::q4_1, 20, 32),
+        Dtype::Q5_0 => add!(unpack::q5_0, 22, 32),
+        Dtype::Q5_1 => add!(unpack::q5_1, 24, 32),
+        Dtype::Q4_K => add!(unpack::q4_k, 144, 256),
+        Dtype::Q5_K => add!(unpack::q5_k, 176, 256),
+        Dtype::Q6_K => add!(unpack::q6_k, 210, 256),
+        Dtype::F16 => add!(unpack::f16_16, 32, 16),
+        Dtype::BF16 => add!(unpack::bf16_16, 32, 16),
+        Dtype::F32 => unreachable!("kept dense"),
+    }
+    let mut out = [0.0; R];
+    for r in 0..R {
+        out[r] = simd.reduce_sum_f32s(sums[r]);
+    }
+    out
 }

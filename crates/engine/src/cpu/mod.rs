@@ -6,6 +6,8 @@
 mod adamw;
 mod aligned;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod buffer;
 mod denormals;
 mod embed;
@@ -19,6 +21,7 @@ mod sample;
 mod sum_of_squares;
 mod swiglu;
 mod token_logps;
+mod unpack;
 mod vectorised;
 
 use std::sync::Arc;

@@ -12,8 +12,7 @@ use rayon::prelude::*;
 use super::aligned::Aligned;
 use super::denormals::flushed;
 use super::few_rows;
-use super::vectorised::vectorised;
-use crate::blocks;
+use super::unpack;
 use crate::tensor::Dtype;
 
 /// Columns one thread computes at a time: a multiple of every microkernel's width, and few enough that the narrowest
@@ -85,11 +84,7 @@ impl<'a> Weight<'a> {
             Weight::Dense { values, cols } => &values[range.start * cols..range.end * cols],
             Weight::Packed { dtype, row_bytes, bytes, cols } => {
                 let out = &mut scratch[..range.len() * cols];
-                let bytes = &bytes[range.start * row_bytes..range.end * row_bytes];
-                vectorised(
-                    #[inline(always)]
-                    || blocks::unpack(dtype, bytes, out),
-                );
+                unpack::unpack(dtype, &bytes[range.start * row_bytes..range.end * row_bytes], out);
                 out
             }
         }
