@@ -227,12 +227,17 @@ mod tests {
         for source in [
             "{% set ns = namespace() %}{% for i in [ns, 1] %}{% if loop.last %}{% set ns.me = loop %}{% endif %}{% endfor %}",
             "{% set ns = namespace() %}{% macro m() %}{% endmacro %}{% set ns.me = m %}{{ ns }}",
+            "{% set ns = namespace() %}{% for i in [1, ns] %}{% set ns.me = loop %}{{ ns }}{% endfor %}",
             "{% set ns = namespace() %}{% set ns.x = [] %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns }}",
             "{% set ns = namespace(x=1) %}{% for i in range(100) %}{% set ns.x = {'a': ns.x, 'b': ns.x} %}{% endfor %}{{ ns.x }}",
             "{% macro m(x) %}{{ m([x]) }}{% endmacro %}{{ m(1) }}",
         ] {
             assert!(render(source).is_err(), "{source} {:?}", render(source));
         }
+        assert_eq!(
+            render("{% set ns = namespace(a=(1, {'b': 2, 'a': 1})) %}{{ ns.a }} {{ ns }}").unwrap(),
+            "(1, {'b': 2, 'a': 1}) <Namespace {'a': (1, {'b': 2, 'a': 1})}>"
+        );
         assert_eq!(
             render("{% set ns = namespace() %}{{ [ns, {'a': ns}] }}").unwrap(),
             "[<Namespace {}>, {'a': <Namespace {}>}]"
