@@ -1,6 +1,7 @@
 //! JSON lines: reading with errors that name file, line, field, value and what was expected; writing.
 
 mod foreign;
+mod unique;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::columns::is_nothing;
 use crate::error::{Error, Result};
+use unique::Unique;
 
 /// Longest line that is read, in bytes, so that a file without line ends cannot take all memory.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
@@ -108,8 +110,8 @@ pub(crate) fn parse<R: Row>(line: &[u8]) -> Result<Option<R>, String> {
     }
     // Without the line's end, behind which the parser would count columns anew.
     match serde_json::from_str(text.trim_end()) {
-        Ok(Value::Object(map)) => R::from_fields(&mut Fields(map)).map(Some),
-        Ok(other) => Err(format!("{}, expected a JSON object", shown(&other))),
+        Ok(Unique(Value::Object(map))) => R::from_fields(&mut Fields(map)).map(Some),
+        Ok(Unique(other)) => Err(format!("{}, expected a JSON object", shown(&other))),
         // The parser's own "line 1" would contradict ours.
         Err(e) => Err(format!("column {}: {}", e.column(), not_json(&e))),
     }
@@ -119,6 +121,9 @@ pub(crate) fn parse<R: Row>(line: &[u8]) -> Result<Option<R>, String> {
 pub fn not_json(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let what = message.split(" at line ").next().unwrap_or(&message);
+    if what.ends_with("is there twice") {
+        return what.to_owned();
+    }
     if what.contains("surrogate") || what.contains("end of hex escape") {
         return "a lone surrogate (an escape such as \\ud800 without its other half), which is no character".into();
     }

@@ -441,6 +441,17 @@ fn more_iterations_go_on_from_where_it_ended() {
 fn other_settings_or_inputs_are_refused() {
     let config = RunConfig { iterations: 1, ..config(Tuning::Lora) };
     let (mut store, ..) = whole(&config, &[]);
+    // A run of before: its completions have no tokens.
+    let mut old = store.clone();
+    let mut inputs: BTreeMap<String, String> = serde_json::from_slice(&old.files[INPUTS]).unwrap();
+    assert_eq!(inputs.remove("format").as_deref(), Some(FORMAT));
+    for (format, found) in [(None, "1"), (Some("3"), "3")] {
+        inputs.extend(format.map(|format| ("format".to_owned(), format.to_owned())));
+        old.files.insert(INPUTS.into(), serde_json::to_vec(&inputs).unwrap());
+        let message = call(&config, &prompts(4), &[], &mut old, &mut Log::new(0)).unwrap_err().to_string();
+        let expected = format!("inputs.json: a run of format {found}, expected 2: of another version of this program");
+        assert!(message.starts_with(&expected), "{message}");
+    }
     let before = store.clone();
     let mut refused = |config: &RunConfig, prompts: &[Prompt], sft: &[SftRow], expected: &str| {
         let message = call(config, prompts, sft, &mut store, &mut Log::new(0)).unwrap_err().to_string();
