@@ -558,6 +558,11 @@ fn bad_rows_are_named_or_counted() {
     let array = file(&folder, "broken.json", "[{\"a\": 1},");
     let expected = "broken.json: expected a JSON array of rows: line 1, column 10: not JSON: EOF";
     fails(&["import", "--input", &array, "--output", &output], 1, &[expected]);
+    let twice = "{\"question\":\"a\",\"answer\":\"b\",\"question\":\"c\"}";
+    for (name, text) in [("twice.json", format!("[{twice}]")), ("twice.jsonl", twice.to_owned())] {
+        let input = file(&folder, name, &text);
+        fails(&["import", "--input", &input, "--output", &output], 1, &["the key \"question\" is there twice"]);
+    }
     let empty = file(&folder, "empty.json", "[]");
     fails(&["import", "--input", &empty, "--output", &output], 1, &["empty.json: no rows"]);
     fails(&["import", "--input", &text(&folder.join("none")), "--output", &output], 1, &["cannot read", "none"]);

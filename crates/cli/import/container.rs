@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
+use cream::Unique;
 use parquet::basic::{ConvertedType, Type as PhysicalType};
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::schema::types::Type;
@@ -37,10 +38,11 @@ pub(super) fn lines(path: &Path) -> Result<(Box<dyn BufRead>, Vec<String>)> {
     // With a zero behind it the bracket is of UTF-16, which the reader of lines names.
     if matches!(text.trim_ascii_start(), [b'[', rest @ ..] if rest.first() != Some(&0)) {
         reader.consume(bom);
-        let rows: Vec<Value> = serde_json::from_reader(reader).map_err(|error| {
+        let rows: Vec<Unique> = serde_json::from_reader(reader).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             anyhow!("{name}: expected a JSON array of rows: {place}: {}", cream::not_json(&error))
         })?;
+        let rows: Vec<Value> = rows.into_iter().map(|Unique(row)| row).collect();
         return Ok((Box::new(Cursor::new(cream::to_jsonl(&rows))), Vec::new()));
     }
     Ok((Box::new(reader), Vec::new()))

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::columns::is_nothing;
 use crate::error::{Error, Result};
-use unique::Unique;
+pub use unique::Unique;
 
 /// Longest line that is read, in bytes, so that a file without line ends cannot take all memory.
 pub const MAX_LINE_BYTES: usize = 16 << 20;

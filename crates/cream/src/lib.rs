@@ -54,7 +54,7 @@ pub use eval::{
 };
 pub use fingerprint::fingerprint;
 pub use iteration::Summary;
-pub use jsonl::{Fields, MAX_LINE_BYTES, Row, not_json, read_jsonl, read_numbered, to_jsonl};
+pub use jsonl::{Fields, MAX_LINE_BYTES, Row, Unique, not_json, read_jsonl, read_numbered, to_jsonl};
 pub use judge::{JudgeOptions, judge_prompts, judge_rewards, parse_score};
 pub use method::Method;
 pub use pair::{
