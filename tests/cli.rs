@@ -179,6 +179,14 @@ fn greedy_text_goes_to_stdout_and_nothing_else() {
     assert_eq!(format!("{}\n", row["completions"][1].as_str().unwrap()), answer);
     assert_ne!(answer, done(&[&args[..], &["Why?", "--raw"]].concat()));
     assert_ne!(answer, done(&[&args[..], &["Why?", "--system", "Be brief."]].concat()));
+    // Unless it is told how long, it fits the model's window of 256 tokens.
+    let row: Value = serde_json::from_str(&done(&["generate", "--model", &model, "--json", "Why?"])).unwrap();
+    assert!(row["token_ids"][0].as_array().unwrap().len() > 5, "{row}");
+    fails(
+        &["generate", "--model", &model, "--max-new-tokens", "768", "Why?"],
+        1,
+        &["768 new ones, expected at most 256"],
+    );
 }
 
 #[test]

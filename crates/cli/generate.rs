@@ -15,6 +15,8 @@ use crate::model;
 /// Answer one prompt
 ///
 /// The prompt is the argument, or, without one and where it is -, all of standard input; the answer goes to standard output.
+///
+/// Without --max-new-tokens the answer may take what the model's context leaves, up to the usual 768.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -56,6 +58,11 @@ impl Job for Args {
             Some(system) => Turns::Messages(vec![message("system", system), message("user", &prompt)]),
         };
         let encoder = self.prompt.encoder(&loaded.text, loaded.model.config());
+        if self.sample.max_new_tokens.is_none() {
+            // One answer may take what the model has left.
+            let left = encoder.context.saturating_sub(encoder.prompt(ID, &turns)?.len());
+            options.max_new_tokens = options.max_new_tokens.min(left.max(1));
+        }
         let tokens = encoder.prompt_before(ID, &turns, options.max_new_tokens)?;
         let request = Request { id: ID.to_owned(), prompt: tokens, completions: options.completions };
         let settings = GenerateOptions {
