@@ -335,7 +335,7 @@ fn mistakes_are_one_line() {
     fails(
         &sample(&format!("--model {model} --prompts {prompts} --device gpu:99")),
         1,
-        &["--device gpu:99: no such adapter", "expected"],
+        &["device: gpu:99: no such adapter", "expected"],
     );
     fails(
         &sample(&format!("--model {model} --prompts {prompts} --max-prompt-tokens 3")),

@@ -85,7 +85,7 @@ fn a_run_ends_with_a_page_that_tells_what_its_files_tell() {
     let nowhere = text(&folder.join("nowhere"));
     fails(&["report", &nowhere], 1, &["nowhere: not there, expected the folder of a run"]);
     assert!(!folder.join("nowhere").exists());
-    fails(&["report", &text(&folder)], 1, &["config.toml: not there, expected the folder that cream run"]);
+    fails(&["report", &text(&folder)], 1, &["config.toml: not there, expected the folder of a run"]);
 }
 
 #[test]

@@ -102,8 +102,10 @@ fn greedy_answers_are_those_of_transformers() {
         slots: 3,
     };
     let mut answers = vec![String::new(); rows.len()];
-    block_on(model.generate(None, &requests, &options, |made| -> cream::engine::Result<()> {
-        answers[made.request] = text.said(&made.tokens, made.finish)?;
+    block_on(model.generate(None, &requests, &options, |drawn| -> cream::engine::Result<()> {
+        if let Some(finish) = drawn.finish {
+            answers[drawn.request] = text.said(drawn.tokens, finish)?;
+        }
         Ok(())
     }))
     .unwrap();

@@ -12,6 +12,8 @@ mod eval;
 mod gpu;
 /// `cream import`: every shape, every kind of mistake.
 mod import;
+/// The library without the program.
+mod library;
 /// Knobs, methods by name, rewards from outside, comparisons.
 mod methods;
 /// What `--model` and `--adapter` may name: folders, files, the hub, and what lies in their place.

@@ -11,13 +11,12 @@ use cream::core::Loss;
 use cream::core::consistency::{Kind, Map};
 use cream::engine::{Date, Dtype, Linear, LlamaConfig, LoraConfig, Text};
 use cream::{
-    Cut, Encoder, JudgeOptions, Level, PairOptions, PreferenceLoss, RejectedFrom, Reward, SampleOptions, TrainOptions,
-    TrainReference,
+    Cut, DeviceChoice, Encoder, JudgeOptions, Level, PairOptions, PreferenceLoss, RejectedFrom, Reward, SampleOptions,
+    TrainOptions, TrainReference,
 };
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
-use crate::device::Device;
 use crate::memory::MemoryLimit;
 
 /// Flags of every verb.
@@ -25,7 +24,7 @@ use crate::memory::MemoryLimit;
 pub(crate) struct Global {
     /// Where to compute: auto takes the fastest real GPU, else the CPU; gpu:N one that `cream devices` lists
     #[arg(long, global = true, value_name = "cpu|gpu|gpu:N|auto", default_value_t)]
-    pub(crate) device: Device,
+    pub(crate) device: DeviceChoice,
     /// Threads of the CPU [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,

@@ -12,12 +12,12 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use cream::core::philox::Stream;
 use cream::engine::{Backend, Dtype, Linear, Llama, LlamaConfig};
+use cream::{DeviceChoice, ModelFiles};
 use serde::Serialize;
 
 use crate::args::{Global, Storage};
-use crate::device::{Device, Job};
+use crate::device::Job;
 use crate::files::say;
-use crate::model::ModelFiles;
 
 /// Measure this machine on a method's stages
 ///
@@ -171,7 +171,7 @@ struct Bench<B> {
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
-        let files = self.model.as_deref().map(ModelFiles::open).transpose()?;
+        let files = self.model.as_deref().map(crate::model::open).transpose()?;
         let (config, weights) = match &files {
             Some(files) => {
                 let (checkpoint, _) = files.parse()?;
@@ -182,7 +182,7 @@ impl Job for Args {
             None => (smollm2_135m(), weights(&smollm2_135m(), |_| self.storage.into())),
         };
         let dtype = format!("{:?}", weights[0].2).to_lowercase();
-        let (device, on_cpu) = (global.device.to_string(), global.device == Device::Cpu);
+        let (device, on_cpu) = (global.device.to_string(), global.device == DeviceChoice::Cpu);
         let mut bench = Bench { args: self, device, on_cpu, backend, files, config, weights, dtype, gflops: None };
         // In the order of the list, whatever the order of the flags: the ratios need matmul first.
         for &stage in Stage::value_variants() {

@@ -6,7 +6,6 @@ use anyhow::Result;
 use cream::engine::Backend;
 use cream::{
     CompareOptions, Comparison, Directory, EvalOptions, External, Method, MethodResult, ModelResult, Reward, RunInputs,
-    Store,
 };
 use pollster::block_on;
 use serde_json::{Map, Value, json};
@@ -93,7 +92,7 @@ impl Job for Args {
         let runs = self.methods.iter().chain([&Method::SftOnly]);
         let files_of_runs: Vec<String> = runs.map(|method| format!("{method}/config.toml")).collect();
         date::set_for_run(&mut config, &mut text, &store, &files_of_runs, &mut progress)?;
-        let encoder = config.encoder(&text, &checkpoint.config);
+        let encoder = config.encoder(&text, checkpoint.config.max_position_embeddings);
         input.keep(encoder, &config)?;
         tasks.iter_mut().try_for_each(|(task, rows)| rows.keep_task(task, encoder, &eval))?;
         let tasks: Vec<cream::Task> = tasks.into_iter().map(|(task, _)| task).collect();
@@ -106,9 +105,10 @@ impl Job for Args {
             text: &text,
             base_model: &self.input.model,
             fingerprint: &fingerprint,
-            outlines: &outlines,
+            context: encoder.context,
+            outlines: Some(&outlines),
             load: &mut load,
-            external: external.as_mut().map(|external| external as &mut External<'_>),
+            external: external.as_mut().map(|external| external as &mut dyn External),
         };
         let options = CompareOptions { methods: &self.methods, tasks: &tasks, eval: &eval };
         let comparison = block_on(cream::compare(inputs, options, &mut store, &mut progress))?;

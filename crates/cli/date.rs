@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use cream::engine::{Date, Text};
-use cream::{Progress, RunConfig, Store};
+use cream::{Directory, Progress, RunConfig};
 
 use crate::files::tell;
 
@@ -33,7 +33,7 @@ pub(crate) fn set(text: &mut Text, given: Option<Date>) -> Option<Date> {
 pub(crate) fn set_for_run(
     config: &mut RunConfig,
     text: &mut Text,
-    store: &dyn Store,
+    store: &Directory,
     files: &[String],
     progress: &mut dyn Progress,
 ) -> Result<()> {

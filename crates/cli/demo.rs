@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use cream::engine::Backend;
 use cream::{
-    AnswerMode, AnswerRow, CompareOptions, Comparison, Directory, EvalOptions, Method, Prompt, RunConfig, RunInputs,
-    SftRow, Store, Task, TaskRows, TrainOptions, Tuning, Turns, to_jsonl,
+    AnswerMode, CompareOptions, Comparison, Directory, EvalOptions, Method, RunInputs, Task, TaskRows, to_jsonl,
 };
-use cream_demo::Split;
+use cream_demo::LONGEST_ANSWER;
 use pollster::block_on;
 
 use crate::args::Global;
@@ -18,7 +17,6 @@ use crate::files::say;
 use crate::input;
 use crate::inputs::{Inputs, Made};
 use crate::interrupt;
-use crate::model::ModelFiles;
 use crate::progress::Shown;
 use crate::report;
 
@@ -49,52 +47,6 @@ pub(crate) struct Args {
 }
 
 const METHODS: [Method; 2] = [Method::Cream, Method::Srlm];
-
-/// Chosen on the validation questions, which no table shows. Sampling is the authors'.
-fn settings(seed: u32) -> RunConfig {
-    let training = |epochs, learning_rate| TrainOptions {
-        epochs: Some(epochs),
-        learning_rate: Some(learning_rate),
-        batch_size: 16,
-        ..TrainOptions::default()
-    };
-    let mut config = RunConfig {
-        iterations: 3,
-        seed,
-        beta: 0.5,
-        tuning: Tuning::Full,
-        sft: training(3, 1e-4),
-        train: training(1, 1e-4),
-        ..RunConfig::default()
-    };
-    config.sample.max_new_tokens = LONGEST_ANSWER;
-    config
-}
-
-/// In tokens, which are characters.
-const LONGEST_ANSWER: usize = 12;
-
-/// What one seed works with.
-struct Rows {
-    prompts: Vec<Prompt>,
-    sft: Vec<SftRow>,
-    tests: Vec<AnswerRow>,
-}
-
-impl Rows {
-    fn new(seed: u32) -> Self {
-        let tasks = |split, count| cream_demo::tasks(split, u64::from(seed), count).into_iter();
-        let prompt = |task: cream_demo::Task| Prompt { id: task.id, prompt: Turns::Text(task.question) };
-        let sft = |task: cream_demo::Task| SftRow { prompt: Turns::Text(task.question), completion: task.answer };
-        let test =
-            |task: cream_demo::Task| AnswerRow { id: task.id, prompt: Turns::Text(task.question), answer: task.answer };
-        Rows {
-            prompts: tasks(Split::Prompts, 600).map(prompt).collect(),
-            sft: tasks(Split::Sft, 120).map(sft).collect(),
-            tests: tasks(Split::Test, 600).map(test).collect(),
-        }
-    }
-}
 
 impl Job for Args {
     fn run<B: Backend>(self, backend: B, global: &Global) -> Result<()> {
@@ -134,15 +86,16 @@ fn leave(store: &mut Directory, files: &[(impl AsRef<str>, Vec<u8>)]) -> Result<
 
 /// The whole comparison with one seed.
 fn one<B: Backend>(backend: &B, model: &str, seed: u32, folder: &Path, global: &Global) -> Result<Comparison> {
-    let Rows { prompts, sft, tests } = Rows::new(seed);
+    let cream_demo::Inputs { prompts, sft, questions: tests } = cream_demo::Inputs::new(seed);
     let mut store = Directory::lock(folder)?;
     let rows = [("prompts.jsonl", to_jsonl(&prompts)), ("sft.jsonl", to_jsonl(&sft)), ("test.jsonl", to_jsonl(&tests))];
     leave(&mut store, &rows)?;
-    let config = settings(seed);
-    let files = ModelFiles::open(model)?;
+    let config = cream_demo::settings(seed);
+    let files = crate::model::open(model)?;
     let (checkpoint, text) = files.parse()?;
     let outlines = input::outlines(backend, &checkpoint);
     let fingerprint = files.fingerprint();
+    let context = checkpoint.config.max_position_embeddings;
     let mut load = input::loader(backend.clone(), model, files, folder);
     let inputs = RunInputs {
         config: &config,
@@ -151,7 +104,8 @@ fn one<B: Backend>(backend: &B, model: &str, seed: u32, folder: &Path, global: &
         text: &text,
         base_model: "cream-demo",
         fingerprint: &fingerprint,
-        outlines: &outlines,
+        context,
+        outlines: Some(&outlines),
         load: &mut load,
         external: None,
     };

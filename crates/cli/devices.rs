@@ -1,12 +1,12 @@
 //! `cream devices`
 
 use anyhow::Result;
+use cream::DeviceChoice;
 use cream::engine::gpu::adapters;
 use cream::engine::{Backend, Cpu};
 use pollster::block_on;
 use serde_json::json;
 
-use crate::device::Device;
 use crate::files::say;
 
 /// List the devices that --device can name
@@ -22,15 +22,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let adapters = block_on(adapters());
-    let auto = Device::Auto.among(&adapters)?;
+    let auto = DeviceChoice::Auto.among(&adapters)?;
     let name = Cpu::new().name();
     if args.json {
-        say(&json!({"device": "cpu", "name": name, "kind": "cpu", "auto": auto == Device::Cpu}).to_string())?;
+        say(&json!({"device": "cpu", "name": name, "kind": "cpu", "auto": auto == DeviceChoice::Cpu}).to_string())?;
     } else {
-        say(&format!("cpu    {name}{}", mark(auto == Device::Cpu)))?;
+        say(&format!("cpu    {name}{}", mark(auto == DeviceChoice::Cpu)))?;
     }
     for (index, adapter) in adapters.iter().enumerate() {
-        let device = Device::Adapter(index);
+        let device = DeviceChoice::Adapter(index);
         if args.json {
             let row = json!({
                 "device": device.to_string(), "name": adapter.name, "kind": adapter.kind, "forms": adapter.forms,

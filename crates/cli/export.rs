@@ -65,7 +65,7 @@ impl Job for Args {
             Format::Peft => {
                 let adapter = loaded.adapter.as_ref().context("--format peft: expected --adapter")?;
                 let base = self.base_model.as_deref().unwrap_or(&self.model.model);
-                block_on(cream::save_adapter(&backend, adapter, base, output))?;
+                block_on(cream::save_adapter(&loaded.model, adapter, base, output))?;
             }
         }
         Shown::new(global).log(&format!("{}: written", self.output.display()));

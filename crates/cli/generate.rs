@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
-use cream::engine::{Backend, GenerateOptions, Generated, Message, Request};
+use cream::engine::{Backend, Drawn, GenerateOptions, Generated, Message, Request};
 use cream::{Completion, Completions, SampleOptions, Turns};
 use pollster::block_on;
 
@@ -73,12 +73,13 @@ impl Job for Args {
             slots: options.slots,
         };
         let mut completions = vec![Completion::from(""); options.completions];
-        let finished = |Generated { completion, tokens, finish, .. }| -> Result<()> {
+        let told = |drawn: Drawn<'_>| -> Result<()> {
+            let Some(Generated { completion, tokens, finish, .. }) = drawn.ended() else { return Ok(()) };
             let text = loaded.text.said(&tokens, finish)?;
             completions[completion] = Completion { text, token_ids: Some(tokens), finish };
             Ok(())
         };
-        block_on(loaded.model.generate(loaded.adapter.as_ref(), &[request], &settings, finished))?;
+        block_on(loaded.model.generate(loaded.adapter.as_ref(), &[request], &settings, told))?;
         let row = Completions { id: ID.to_owned(), prompt: turns, completions };
         if self.json {
             return say(&serde_json::to_string(&row)?);

@@ -13,8 +13,6 @@ use cream::engine::hf;
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 
-use crate::model::names;
-
 /// Whether this can be `org/name` or `org/name@revision`.
 pub(crate) fn is_id(text: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -42,7 +40,7 @@ pub(crate) fn folder(id: &str) -> Result<PathBuf> {
         // Without a tokenizer there too, there may be one to fetch.
         Some(folder) if has_weights(&folder) && (offline || folder.join(TOKENIZER).exists()) => Ok(folder),
         Some(folder) if offline => {
-            let what = hf::instead(names(&folder)?.iter().map(String::as_str))
+            let what = hf::instead(cream::file_names(&folder)?.iter().map(String::as_str))
                 .unwrap_or_else(|| "only a part of it".to_owned());
             bail!("{id}: the hub's cache holds {what}; HF_HUB_OFFLINE forbids to fetch more")
         }

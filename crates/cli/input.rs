@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use cream::engine::{Backend, Checkpoint, Llama, Outline};
-use cream::{Encoder, Prompt, RunConfig, SftRow};
+use cream::{Encoder, ModelFiles, Prompt, RunConfig, SftRow};
 
 use crate::args::RowFlags;
 use crate::files::Rows;
 use crate::inputs::{Inputs, Made};
 use crate::memory::check_model;
-use crate::model::ModelFiles;
+use crate::model;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputFlags {
@@ -64,8 +64,8 @@ impl InputFlags {
         let prompts = of_prompts.read()?;
         let mut of_sft = self.sft.as_deref().map(|sft| Rows::of(sft, self.rows.skip_bad));
         let sft = of_sft.as_mut().map(Rows::read).transpose()?.unwrap_or_default();
-        let files = ModelFiles::open(&self.model)?;
-        files.tell();
+        let files = model::open(&self.model)?;
+        model::tell_notes(&files);
         Ok(Input { prompts, sft, files, of_prompts, of_sft })
     }
 }
@@ -78,16 +78,16 @@ pub(crate) fn outlines<B: Backend>(backend: &B, checkpoint: &Checkpoint<'_>) -> 
 /// Loads the initial model, the first time from the files read already, or one in a folder of `output`.
 pub(crate) fn loader<B: Backend>(
     backend: B,
-    model: &str,
+    initial: &str,
     files: ModelFiles,
     output: &Path,
 ) -> impl FnMut(Option<&str>, bool) -> cream::Result<Llama<B>> {
-    let mut initial = Some(files);
+    let mut there = Some(files);
     move |folder, trainable| {
-        let files = match (folder, initial.take()) {
-            (Some(folder), _) => ModelFiles::open(&output.join(folder).display().to_string()),
+        let files = match (folder, there.take()) {
+            (Some(folder), _) => model::open(&output.join(folder).display().to_string()),
             (None, Some(files)) => Ok(files),
-            (None, None) => ModelFiles::open(model),
+            (None, None) => model::open(initial),
         };
         let load = |files: ModelFiles| {
             let (checkpoint, _) = files.parse()?;

@@ -49,6 +49,7 @@ use clap::{Parser, Subcommand};
 /// (three times), pair, train. They meet in JSONL files.
 #[derive(Debug, Parser)]
 #[command(
+    name = "cream",
     version,
     after_help = "\
 Examples:
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
     match work(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            files::tell(&format!("error: {}", one_line(&error)));
+            files::tell(&format!("error: {}{}", one_line(&error), flag_that_helps(&error)));
             ExitCode::FAILURE
         }
     }
@@ -112,6 +113,15 @@ fn work(Cli { global, verb }: Cli) -> Result<()> {
         Verb::Export(args) => device::dispatch(&global, args),
         Verb::Devices(args) => devices::run(&args),
         Verb::Bench(args) => device::dispatch(&global, args),
+    }
+}
+
+/// What the library cannot say, since it knows no flags.
+fn flag_that_helps(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref::<cream::Error>() {
+        Some(cream::Error::Memory { fits: true, .. }) => ", and --memory auto chooses it",
+        Some(cream::Error::Device { .. }) => ", with --memory auto in less memory",
+        _ => "",
     }
 }
 

@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use cream::{Directory, Error, Output, Store, follow_links, is_open_file};
+use cream::{Directory, Error, Output, Store, follow_links, is_open_file, store_at_once};
+use pollster::block_on;
 
 use crate::files::{STANDARD, unless_broken};
 use crate::inputs::Inputs;
@@ -72,7 +73,7 @@ impl Place {
 
     /// All of what goes there.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.store.write(&self.name, bytes)?)
+        Ok(block_on(self.store.write(&self.name, bytes))?)
     }
 
     /// Where nothing else may be said then.
@@ -109,7 +110,7 @@ impl Stream {
     }
 }
 
-impl Store for Stream {
+impl Stream {
     fn read(&self, _name: &str) -> cream::Result<Option<Vec<u8>>> {
         Ok(None)
     }
@@ -142,6 +143,8 @@ impl Store for Stream {
         Ok(())
     }
 }
+
+store_at_once!(Stream);
 
 /// Whether a path is this process's own file 1, as `/dev/stdout` is.
 fn is_standard_output(path: &Path) -> bool {

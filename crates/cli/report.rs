@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use cream::{Directory, Report, Store};
+use pollster::block_on;
 
 use crate::inputs::Inputs;
 use crate::output::Place;
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The page of a run.
 pub(crate) fn page(store: &dyn Store) -> Result<String> {
-    let report = serde_json::to_string(&Report::read(store)?)?;
+    let report = serde_json::to_string(&block_on(Report::read(store))?)?;
     // In a script element only "</script" and "<!--" mean anything, and JSON has other ways to write "<".
     let report = report.replace('<', "\\u003c");
     // The run's own words come last, so that they are never taken for a place to fill.

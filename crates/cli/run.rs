@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use cream::engine::Backend;
-use cream::{Directory, External, Method, Progress, RunInputs, Store};
+use cream::{Directory, External, Method, Progress, RunInputs};
 use pollster::block_on;
 
 use crate::args::{Global, Log, named};
@@ -34,7 +34,7 @@ use crate::timed::Timed;
 /// consistency does to a step of AdamW is in docs/method.md.
 ///
 /// Settings come from --config, flags override them, and RUN/config.toml keeps the outcome. It lists every setting there
-/// is, those without a flag too ([sft], [score], …).
+/// is, those without a flag too, such as those of its tables sft and score.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -76,7 +76,8 @@ impl Job for Args {
         let mut store = Directory::lock(&self.output)?;
         let files_of_run = ["config.toml".to_owned()];
         date::set_for_run(&mut config, &mut text, &store, &files_of_run, &mut Shown::new(global))?;
-        input.keep(config.encoder(&text, &checkpoint.config), &config)?;
+        let encoder = config.encoder(&text, checkpoint.config.max_position_embeddings);
+        input.keep(encoder, &config)?;
         let Input { prompts, sft, files, .. } = input;
         let mut load = input::loader(backend.clone(), &self.input.model, files, &self.output);
         let inputs = RunInputs {
@@ -86,9 +87,10 @@ impl Job for Args {
             text: &text,
             base_model: &self.input.model,
             fingerprint: &fingerprint,
-            outlines: &outlines,
+            context: encoder.context,
+            outlines: Some(&outlines),
             load: &mut load,
-            external: external.as_mut().map(|external| external as &mut External<'_>),
+            external: external.as_mut().map(|external| external as &mut dyn External),
         };
         let shown = Events::new(Shown::new(global), self.log, &self.output)?;
         let mut progress = Timed::new(shown, &self.output, &self.input.model, backend.name())?;

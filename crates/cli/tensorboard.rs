@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use cream::{Directory, MetricsRow, Progress, Stage, Store, Update};
+use cream::{Directory, MetricsRow, Progress, Stage, Update};
 
 use crate::args::Log;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use cream::{Directory, Progress, Timings, Update};
+use pollster::block_on;
 
 /// What a kill may lose of a stage's time.
 const BETWEEN_WRITES: Duration = Duration::from_secs(10);
@@ -26,9 +27,9 @@ impl<P: Progress> Timed<P> {
     /// The clock starts.
     pub(crate) fn new(inner: P, folder: &Path, model: &str, device: String) -> Result<Self> {
         let mut store = Directory::open(folder)?;
-        let timings = Timings { model: model.into(), ..Timings::read(&store)? };
+        let timings = Timings { model: model.into(), ..block_on(Timings::read(&store))? };
         // In place of a file that a kill left half written, too.
-        timings.write(&mut store)?;
+        block_on(timings.write(&mut store))?;
         let now = Instant::now();
         Ok(Timed { inner, store, timings, device, under_way: (String::new(), 0), last_update: now, last_write: now })
     }
@@ -50,7 +51,7 @@ impl<P: Progress> Progress for Timed<P> {
             forget_peak();
         }
         if update.done == update.total || self.last_write.elapsed() >= BETWEEN_WRITES {
-            self.timings.write(&mut self.store)?;
+            block_on(self.timings.write(&mut self.store))?;
             self.last_write = Instant::now();
         }
         self.inner.update(update)
@@ -100,7 +101,7 @@ mod tests {
         ]);
         // Its first two units were not written down: no more than seconds of work.
         call(&[(Stage::Score, "s", 2, 0), (Stage::Score, "s", 3, 4), (Stage::Score, "s", 4, 8)]);
-        let timings = Timings::read(&Directory::open(&folder).unwrap()).unwrap();
+        let timings = block_on(Timings::read(&Directory::open(&folder).unwrap())).unwrap();
         let stages: Vec<_> = timings.stages.iter().map(|s| (s.stage.as_str(), s.output.as_str(), s.tokens)).collect();
         assert_eq!((timings.model.as_str(), stages), ("model", vec![("sample", "c", 10), ("score", "s", 8)]));
         assert!(timings.stages.iter().all(|stage| stage.seconds >= 0.004 && stage.device == "a cpu"), "{timings:?}");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use cream::engine::{Adapter, Backend, LoraConfig};
+use cream::engine::{Adapter, Backend, Llama, LoraConfig};
 use cream::{
     Directory, GivenPair, Output, Policy, PreferenceLoss, Progress, ScoreOptions, TrainOptions, TrainSummary, Trainee,
 };
@@ -109,7 +109,7 @@ impl Training {
         &self,
         backend: &B,
         global: &Global,
-        work: impl AsyncFnOnce(Trainee<'_, B>, &TrainOptions, Output<'_>, &mut dyn Progress) -> Result<TrainSummary>,
+        work: impl AsyncFnOnce(Trainee<'_, Llama<B>>, &TrainOptions, Output<'_>, &mut dyn Progress) -> Result<TrainSummary>,
     ) -> Result<()> {
         interrupt::resumable()?;
         let mut options = TrainOptions::default();

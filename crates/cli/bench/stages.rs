@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use cream::core::{Loss, PairLogps, Sampling};
-use cream::engine::{AdamW, Adapter, Backend, Batch, GenerateOptions, Group, Llama, LoraConfig, Request, Trainer};
+use cream::engine::{
+    AdamW, Adapter, Backend, Batch, GenerateOptions, Group, Llama, LoraConfig, Request, Trained, Trainer,
+};
 use pollster::block_on;
 
 use super::{Args, Bench, Row, Stage, flops, reset_peak};
@@ -25,7 +27,7 @@ pub(super) fn score_shape(quick: bool) -> [usize; 2] {
 }
 
 /// What a training step changes.
-struct Trained<B: Backend> {
+struct Training<B: Backend> {
     model: Llama<B>,
     adapter: Option<Adapter<B>>,
     trainer: Trainer<B>,
@@ -178,14 +180,16 @@ impl<B: Backend> Bench<B> {
             completions: vec![Vec::new(); request.completions],
         };
         let mut groups: Vec<Group> = requests.iter().map(empty).collect();
-        block_on(model.generate(adapter, requests, &options, |made| -> cream::engine::Result<()> {
-            groups[made.request].completions[made.completion] = made.tokens;
+        block_on(model.generate(adapter, requests, &options, |drawn| -> cream::engine::Result<()> {
+            if drawn.finish.is_some() {
+                groups[drawn.request].completions[drawn.completion] = drawn.tokens.to_vec();
+            }
             Ok(())
         }))?;
         Ok(groups)
     }
 
-    fn trained(&self, rank: Option<usize>) -> Result<Trained<B>> {
+    fn trained(&self, rank: Option<usize>) -> Result<Training<B>> {
         let model = self.model(rank.is_none())?;
         let adapter = match rank {
             None => None,
@@ -197,7 +201,7 @@ impl<B: Backend> Bench<B> {
         // As the scripts: no clipping.
         let options = AdamW { max_grad_norm: 0.0, ..AdamW::default() };
         let trainer = Trainer::new(&model, adapter.as_ref(), options, false);
-        Ok(Trained { model, adapter, trainer })
+        Ok(Training { model, adapter, trainer })
     }
 }
 
@@ -219,8 +223,8 @@ fn pack(groups: &[Group], vocab_size: usize) -> Result<Vec<Batch>> {
 }
 
 /// One optimiser step of CREAM's loss on pairs, their reference log-probs given.
-fn step<B: Backend>(trained: &mut Trained<B>, batches: &[Batch], pairs: usize) -> Result<()> {
-    let Trained { model, adapter, trainer } = trained;
+fn step<B: Backend>(trained: &mut Training<B>, batches: &[Batch], pairs: usize) -> Result<()> {
+    let Training { model, adapter, trainer } = trained;
     for batch in batches {
         block_on(trainer.accumulate(model, adapter.as_ref(), batch, |logps| -> Result<Vec<f64>> {
             let mut d_logps = Vec::with_capacity(logps.len());
@@ -237,6 +241,6 @@ fn step<B: Backend>(trained: &mut Trained<B>, batches: &[Batch], pairs: usize) -
             Ok(d_logps)
         }))?;
     }
-    block_on(trainer.update(model, adapter.as_mut(), 1e-6))?;
+    block_on(trainer.update(Trained::new(model, adapter.as_mut()), 1e-6))?;
     Ok(())
 }

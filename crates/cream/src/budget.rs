@@ -1,17 +1,18 @@
 //! Stages held against the memory of their device before they take any.
 
-use cream_engine::{Adapter, Backend, Budget, Llama, MemoryPlan, Outline};
+use cream_engine::{Budget, MemoryPlan, Outline};
 
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::progress::{Progress, Stage};
 
 /// Tokens at once below which less memory costs too much time.
 const FEWEST_TOKENS: usize = 64;
 
 /// What the next stage works with, once the device has back what earlier ones left free.
-pub(crate) fn outline<B: Backend>(model: &Llama<B>, adapter: Option<&Adapter<B>>) -> Outline {
-    model.backend().trim();
-    Outline::of(model, adapter)
+pub(crate) fn outline<M: Model>(model: &M, adapter: Option<&M::Adapter>) -> Option<Outline> {
+    model.trim();
+    model.outline(adapter)
 }
 
 /// A setting, its half, and so on down to `least`.
@@ -25,16 +26,28 @@ pub(crate) fn fewer_tokens(from: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The first of `settings` that fits in the budget; they go from what was asked for to what takes least. Only the first
-/// may be taken unless the budget lets stages adapt. `flags` names a setting.
+/// may be taken unless the budget lets stages adapt. `name` names a setting. Where the model has no outline nothing is planned.
 pub(crate) fn fitting<S: Clone>(
     stage: Stage,
-    budget: Budget,
+    outline: Option<&Outline>,
     settings: impl IntoIterator<Item = S>,
-    plan: impl Fn(&S) -> Result<MemoryPlan>,
-    flags: impl Fn(&S) -> String,
+    plan: impl Fn(&Outline, &S) -> Result<MemoryPlan>,
+    name: impl Fn(&S) -> String,
     progress: &mut dyn Progress,
 ) -> Result<S> {
     let mut settings = settings.into_iter();
+    let Some(outline) = outline else { return Ok(settings.next().expect("what was asked for")) };
+    choose(stage, outline.budget(), settings, |setting| plan(outline, setting), name, progress)
+}
+
+fn choose<S: Clone>(
+    stage: Stage,
+    budget: Budget,
+    mut settings: impl Iterator<Item = S>,
+    plan: impl Fn(&S) -> Result<MemoryPlan>,
+    name: impl Fn(&S) -> String,
+    progress: &mut dyn Progress,
+) -> Result<S> {
     let first = settings.next().expect("what was asked for");
     let wanted = plan(&first)?;
     progress.detail(&format!("{stage}: memory planned\n{wanted}"));
@@ -48,23 +61,24 @@ pub(crate) fn fitting<S: Clone>(
         if bytes > budget {
             continue;
         }
-        let flags = flags(&setting);
+        let name = name(&setting);
         if !adapt {
-            let advice = format!("{flags} needs {bytes}, and --memory auto chooses it");
-            return Err(Error::Memory { stage, needed, budget, advice });
+            return Err(Error::Memory { stage, needed, budget, advice: format!("{name} needs {bytes}"), fits: true });
         }
         progress.log(&format!(
-            "{stage}: {needed} bytes do not fit in {budget}; {flags} needs {bytes}, with the same result up to rounding"
+            "{stage}: {needed} bytes do not fit in {budget}; {name} needs {bytes}, with the same result up to rounding"
         ));
         return Ok(setting);
     }
     let weights: u64 = wanted.parts.iter().filter(|(name, _)| *name == "weights").map(|(_, bytes)| bytes).sum();
     let advice = if weights > budget {
-        format!("its weights alone are {weights}: a more quantised file, or an adapter instead of --full, needs less")
+        format!(
+            "its weights alone are {weights}: a more quantised file, or an adapter in place of all weights, needs less"
+        )
     } else {
         "no setting needs so little: a smaller model or shorter texts".into()
     };
-    Err(Error::Memory { stage, needed, budget, advice })
+    Err(Error::Memory { stage, needed, budget, advice, fits: false })
 }
 
 #[cfg(test)]
@@ -75,8 +89,8 @@ mod tests {
     fn choose(bytes: Option<u64>, adapt: bool) -> (Result<usize>, Vec<String>) {
         let mut log = Log::new(usize::MAX);
         let plan = |&slots: &usize| Ok(MemoryPlan { parts: vec![("weights", 100), ("rest", 10 * slots as u64)] });
-        let flags = |slots: &usize| format!("--slots {slots}");
-        let chosen = fitting(Stage::Sample, Budget { bytes, adapt }, halved(9, 1), plan, flags, &mut log);
+        let name = |slots: &usize| format!("slots {slots}");
+        let chosen = super::choose(Stage::Sample, Budget { bytes, adapt }, halved(9, 1), plan, name, &mut log);
         (chosen, log.lines)
     }
 
@@ -92,10 +106,10 @@ mod tests {
     fn less_is_taken_only_where_that_is_asked_for() {
         let (chosen, lines) = choose(Some(189), true);
         assert_eq!(chosen.unwrap(), 4);
-        assert!(lines[0].contains("190 bytes do not fit in 189; --slots 4 needs 140"), "{lines:?}");
+        assert!(lines[0].contains("190 bytes do not fit in 189; slots 4 needs 140"), "{lines:?}");
         let message = choose(Some(120), false).0.unwrap_err().to_string();
         let expected = "sample: 190 bytes of memory are needed and 120 may be taken; \
-                        --slots 2 needs 120, and --memory auto chooses it";
+                        slots 2 needs 120";
         assert_eq!(message, expected);
         assert!(choose(Some(109), true).0.unwrap_err().to_string().contains("no setting needs so little"));
         let message = choose(Some(99), true).0.unwrap_err().to_string();

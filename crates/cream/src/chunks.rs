@@ -21,30 +21,30 @@ pub(crate) async fn by_chunks<I, R: Row + Serialize>(
     mut make: impl AsyncFnMut(usize, &[I]) -> Result<Vec<R>>,
 ) -> Result<Vec<R>> {
     let partial = partial_name(output.name, &key[..KEY_CHARS]);
-    let mut rows = take_up(output.store, &partial, items.len(), chunk)?;
+    let mut rows = take_up(output.store, &partial, items.len(), chunk).await?;
     // Told even where nothing is left to do, so that a bar stands at its end.
     make(rows.len(), &[]).await?;
     while rows.len() < items.len() {
         let end = items.len().min(rows.len() + chunk);
         let made = match make(rows.len(), &items[rows.len()..end]).await {
             Err(error) if !error.may_pass() => {
-                output.store.remove(&partial)?;
+                output.store.remove(&partial).await?;
                 return Err(error);
             }
             made => made?,
         };
-        output.store.append(&partial, &to_jsonl(&made))?;
+        output.store.append(&partial, &to_jsonl(&made)).await?;
         rows.extend(made);
     }
-    for name in output.store.names(&format!("{}.", output.name))? {
+    for name in output.store.names(&format!("{}.", output.name)).await? {
         if name != partial && is_partial(&name, output.name) {
-            output.store.remove(&name)?;
+            output.store.remove(&name).await?;
         }
     }
     // Whole and from memory: another call of the same command may have appended meanwhile, and the share of a shard may be
     // nothing.
-    output.store.write(&partial, &to_jsonl(&rows))?;
-    output.store.rename(&partial, output.name)?;
+    output.store.write(&partial, &to_jsonl(&rows)).await?;
+    output.store.rename(&partial, output.name).await?;
     Ok(rows)
 }
 
@@ -62,8 +62,8 @@ fn is_partial(name: &str, output: &str) -> bool {
 }
 
 /// The rows of whole chunks that an earlier call left; anything after them is cut off.
-fn take_up<R: Row>(store: &mut dyn Store, partial: &str, total: usize, chunk: usize) -> Result<Vec<R>> {
-    let bytes = store.read(partial)?.unwrap_or_default();
+async fn take_up<R: Row>(store: &mut dyn Store, partial: &str, total: usize, chunk: usize) -> Result<Vec<R>> {
+    let bytes = store.read(partial).await?.unwrap_or_default();
     let lines = || bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
     // A line that does not parse is one that a crash left: the rest is not to be trusted.
     let mut rows: Vec<R> = lines().map_while(|line| parse(line).ok().flatten()).take(total).collect();
@@ -72,7 +72,7 @@ fn take_up<R: Row>(store: &mut dyn Store, partial: &str, total: usize, chunk: us
     }
     let len = lines().take(rows.len()).map(<[u8]>::len).sum();
     if len < bytes.len() {
-        store.truncate(partial, len)?;
+        store.truncate(partial, len).await?;
     }
     Ok(rows)
 }
@@ -168,7 +168,7 @@ mod tests {
     /// Two calls of one command: each append comes twice.
     struct Doubling<'a>(&'a mut Memory);
 
-    impl Store for Doubling<'_> {
+    impl Doubling<'_> {
         fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
             self.0.read(name)
         }
@@ -194,6 +194,8 @@ mod tests {
             self.0.remove(name)
         }
     }
+
+    crate::store_at_once!(Doubling<'_>);
 
     #[test]
     fn a_broken_line_ends_what_is_taken_up() {

@@ -13,7 +13,6 @@
 
 mod table;
 
-use cream_engine::Backend;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{RunConfig, Tuning};
@@ -22,10 +21,11 @@ use crate::eval::{EvalOptions, EvalReport, Task, TaskRows, prepare};
 use crate::fingerprint::fingerprint;
 use crate::iteration::{Iteration, folder};
 use crate::method::Method;
+use crate::model::Model;
 use crate::pair::{Rankings, Reward};
 use crate::progress::Progress;
-use crate::run::{self, External, RunInputs, run};
-use crate::store::{Store, Within, join};
+use crate::run::{self, External, Load, RunInputs, run};
+use crate::store::{Answer, Store, Within, join};
 use crate::weights;
 
 /// What is compared, and by what.
@@ -108,14 +108,14 @@ struct Measure<'a> {
 /// No method, or one twice; settings that no method allows; preferences as a task where all weights are trained; a task that
 /// the model cannot serve, as [`evaluate`](crate::evaluate()) says; the method `oracle` without external rewards; and whatever
 /// the runs say.
-pub async fn compare<B: Backend>(
-    mut inputs: RunInputs<'_, B>,
+pub async fn compare<M: Model>(
+    mut inputs: RunInputs<'_, M>,
     options: CompareOptions<'_>,
     store: &mut dyn Store,
     progress: &mut dyn Progress,
 ) -> Result<Comparison> {
     check(inputs.config, &options, inputs.sft.is_empty())?;
-    check_runs(&mut inputs, options.methods, store)?;
+    check_runs(&mut inputs, options.methods, store).await?;
     let measure = measure(&inputs, &options, progress)?;
     let base = inputs.config;
     if !inputs.sft.is_empty() {
@@ -125,13 +125,13 @@ pub async fn compare<B: Backend>(
     let mut comparison = Comparison { seed: base.seed, methods: Vec::new() };
     for &method in options.methods {
         progress.log(&format!("method {method}"));
-        share(method, &inputs, store)?;
+        share(method, &inputs, store).await?;
         let models = one(&mut inputs, &method.over(base), &measure, store, progress).await?;
         comparison.methods.push(MethodResult { method, models });
     }
     let mut bytes = serde_json::to_vec_pretty(&comparison).expect("string keys, and memory takes every byte");
     bytes.push(b'\n');
-    store.write("compare.json", &bytes)?;
+    store.write("compare.json", &bytes).await?;
     Ok(comparison)
 }
 
@@ -170,34 +170,35 @@ fn check(config: &RunConfig, options: &CompareOptions<'_>, without_sft: bool) ->
 }
 
 /// Whether all runs can be made, each with the ranking after its last round.
-fn check_runs<B: Backend>(inputs: &mut RunInputs<'_, B>, methods: &[Method], store: &mut dyn Store) -> Result<()> {
+async fn check_runs<M: Model>(inputs: &mut RunInputs<'_, M>, methods: &[Method], store: &mut dyn Store) -> Result<()> {
     let base = inputs.config;
     let shared = (!inputs.sft.is_empty() && !methods.contains(&Method::SftOnly)).then_some(Method::SftOnly);
     for method in shared.iter().chain(methods) {
         let config = method.over(base);
         let name = method.to_string();
         let within = Within { store: &mut *store, folder: &name };
-        let rounds = 1..=config.iterations;
-        let rewarded = |t| within.exists(&join(&folder(t), "rewards-current.jsonl"));
-        if *method == Method::Oracle && inputs.external.is_none() && !rounds.clone().all(rewarded) {
-            let expected = "others, where nothing gives external rewards: it would stop in its first round";
-            return Err(Error::setting("methods", method, expected));
+        for t in 1..=config.iterations {
+            let rewarded = within.exists(&join(&folder(t), "rewards-current.jsonl")).await?;
+            if *method == Method::Oracle && inputs.external.is_none() && !rewarded {
+                let expected = "others, where nothing gives external rewards: it would stop in its first round";
+                return Err(Error::setting("methods", method, expected));
+            }
         }
         let mut own = inputs.reborrow();
         own.config = &config;
-        run::check(&own, &within, &mut ())?;
+        run::check(&own, &within, &mut ()).await?;
         if config.iterations == 0 {
             let ranked = RunConfig { iterations: 1, ..measuring(&config) };
             own.config = &ranked;
-            run::check(&own, &within, &mut ())?;
+            run::check(&own, &within, &mut ()).await?;
         }
     }
     Ok(())
 }
 
 /// Reads the tasks as every model will.
-fn measure<'a, B: Backend>(
-    inputs: &RunInputs<'_, B>,
+fn measure<'a, M: Model>(
+    inputs: &RunInputs<'_, M>,
     options: &CompareOptions<'a>,
     progress: &mut dyn Progress,
 ) -> Result<Measure<'a>> {
@@ -217,50 +218,51 @@ fn measuring(config: &RunConfig) -> RunConfig {
 }
 
 /// Copies the shared iteration 0 into a method's run, its last file last.
-fn share<B: Backend>(method: Method, inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Result<()> {
+async fn share<M: Model>(method: Method, inputs: &RunInputs<'_, M>, store: &mut dyn Store) -> Result<()> {
     let (from, to) = (join(&Method::SftOnly.to_string(), &folder(0)), join(&method.to_string(), &folder(0)));
-    if inputs.sft.is_empty() || method == Method::SftOnly || store.exists(&join(&to, "summary.json")) {
+    if inputs.sft.is_empty() || method == Method::SftOnly || store.exists(&join(&to, "summary.json")).await? {
         return Ok(());
     }
     let text = inputs.text.files()?.into_iter().map(|(file, _)| file);
     let files = text.chain(["training.json", "metrics.jsonl"].map(str::to_owned));
     for file in files.chain(weights::FILES.map(str::to_owned)).chain(["summary.json".to_owned()]) {
-        if let Some(bytes) = store.read(&join(&from, &file))? {
-            store.write(&join(&to, &file), &bytes)?;
+        if let Some(bytes) = store.read(&join(&from, &file)).await? {
+            store.write(&join(&to, &file), &bytes).await?;
         }
     }
     Ok(())
 }
 
+/// Models from the folders of a method's run.
+struct LoadWithin<'a, M> {
+    load: &'a mut dyn Load<M>,
+    folder: &'a str,
+}
+
+impl<M> Load<M> for LoadWithin<'_, M> {
+    fn load<'a>(&'a mut self, folder: Option<&'a str>, trainable: bool) -> Answer<'a, M> {
+        Box::pin(async move {
+            let folder = folder.map(|folder| join(self.folder, folder));
+            self.load.load(folder.as_deref(), trainable).await
+        })
+    }
+}
+
 /// One method's run, and its models measured.
-async fn one<B: Backend>(
-    inputs: &mut RunInputs<'_, B>,
+async fn one<M: Model>(
+    inputs: &mut RunInputs<'_, M>,
     config: &RunConfig,
     measure: &Measure<'_>,
     store: &mut dyn Store,
     progress: &mut dyn Progress,
 ) -> Result<Vec<ModelResult>> {
     let name = config.method.map(|method| method.to_string()).unwrap_or_default();
-    let from = |folder: Option<&str>| folder.map(|folder| join(&name, folder));
-    let load = &mut *inputs.load;
-    let mut load = |folder: Option<&str>, trainable: bool| load(from(folder).as_deref(), trainable);
-    // Reborrowed by hand: a closure of its own keeps the lifetimes apart.
-    let external = &mut inputs.external;
-    let mut external = external.as_mut().map(|external| |rows: &[_]| external(rows));
-    let mut own = RunInputs {
-        config,
-        prompts: inputs.prompts,
-        sft: inputs.sft,
-        text: inputs.text,
-        base_model: inputs.base_model,
-        fingerprint: inputs.fingerprint,
-        outlines: inputs.outlines,
-        load: &mut load,
-        external: external.as_mut().map(|external| external as &mut External<'_>),
-    };
+    let mut load = LoadWithin { load: &mut *inputs.load, folder: &name };
+    let external = inputs.external.as_mut().map(|external| &mut **external as &mut dyn External);
+    let mut own = RunInputs { config, load: &mut load, external, ..*inputs };
     let without_sft = own.sft.is_empty();
     let shared = "eval-M0.json";
-    let of_m0 = store.read(shared)?;
+    let of_m0 = store.read(shared).await?;
     let mut within = Within { store, folder: &name };
     run(own.reborrow(), &mut within, progress).await?;
 
@@ -288,9 +290,9 @@ async fn one<B: Backend>(
             }
             Some(t) => {
                 let file = join(&folder(t), "eval.json");
-                let found = iteration.read(&file)?;
+                let found = iteration.read(&file).await?;
                 let reports = evaluations(&mut iteration, found, model, measure).await?;
-                iteration.write(&file, &told(&measure.key, &reports))?;
+                iteration.write(&file, &told(&measure.key, &reports)).await?;
                 reports
             }
         };
@@ -306,7 +308,7 @@ async fn one<B: Backend>(
         });
     }
     if let Some(reports) = m0 {
-        within.store.write(shared, &told(&measure.key, &reports))?;
+        within.store.write(shared, &told(&measure.key, &reports)).await?;
     }
     Ok(models)
 }
@@ -317,8 +319,8 @@ fn told(key: &str, reports: &[EvalReport]) -> Vec<u8> {
 }
 
 /// Those of a file, if they are of the same tasks, or new ones.
-async fn evaluations<B: Backend>(
-    iteration: &mut Iteration<'_, '_, B>,
+async fn evaluations<M: Model>(
+    iteration: &mut Iteration<'_, '_, M>,
     found: Option<Vec<u8>>,
     model: usize,
     measure: &Measure<'_>,

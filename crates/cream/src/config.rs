@@ -1,7 +1,7 @@
 //! All settings of a run, as TOML.
 
 use cream_core::Loss;
-use cream_engine::{Date, LlamaConfig, LoraConfig, Text};
+use cream_engine::{Date, LoraConfig, Text};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -110,7 +110,18 @@ impl RunConfig {
     /// # Errors
     /// As [`RunConfig::from_toml`].
     pub fn from_toml_as(method: Option<Method>, name: &str, text: &str) -> Result<Self> {
-        let given: Table = text.parse().map_err(|e| Error::file(name, e))?;
+        RunConfig::from_table(method, name, text.parse().map_err(|e| Error::file(name, e))?)
+    }
+
+    /// The same from a JSON object.
+    ///
+    /// # Errors
+    /// As [`RunConfig::from_toml`].
+    pub fn from_json_as(method: Option<Method>, name: &str, text: &str) -> Result<Self> {
+        RunConfig::from_table(method, name, serde_json::from_str(text).map_err(|e| Error::file(name, e))?)
+    }
+
+    fn from_table(method: Option<Method>, name: &str, given: Table) -> Result<Self> {
         let plain: RunConfig = given.clone().try_into().map_err(|e| Error::file(name, e))?;
         let config = match method.or(plain.method) {
             None => plain,
@@ -186,10 +197,10 @@ impl RunConfig {
         Ok(())
     }
 
-    /// How models of a run read rows: with this tokenizer and of this shape.
-    pub fn encoder<'a>(&self, text: &'a Text, model: &LlamaConfig) -> Encoder<'a> {
+    /// How models of a run read rows: with this tokenizer, of sequences of at most `context` tokens.
+    pub fn encoder<'a>(&self, text: &'a Text, context: usize) -> Encoder<'a> {
         let RunConfig { raw, max_prompt_tokens, .. } = *self;
-        Encoder { text, raw, max_prompt_tokens, context: model.max_position_embeddings }
+        Encoder { text, raw, max_prompt_tokens, context }
     }
 
     /// What is minimised on pairs.

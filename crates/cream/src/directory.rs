@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf, is_separator};
 
 use crate::error::{Error, Result};
-use crate::store::{Store, join};
+use crate::store::join;
+use crate::store_at_once;
 
 /// A folder.
 ///
@@ -138,8 +139,10 @@ fn keep_permissions(new: &Path, old: &Path) {
     }
 }
 
-impl Store for Directory {
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+/// The functions of [`Store`](crate::Store), at once.
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "they are those of Store")]
+impl Directory {
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.root.join(name);
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -148,11 +151,11 @@ impl Store for Directory {
         }
     }
 
-    fn exists(&self, name: &str) -> bool {
+    pub fn exists(&self, name: &str) -> bool {
         self.root.join(name).exists()
     }
 
-    fn names(&self, start: &str) -> Result<Vec<String>> {
+    pub fn names(&self, start: &str) -> Result<Vec<String>> {
         let folder = start.rsplit_once('/').map_or("", |(folder, _)| folder);
         let path = self.root.join(folder);
         let entries = match fs::read_dir(&path) {
@@ -165,7 +168,7 @@ impl Store for Directory {
         Ok(names.filter(|name| name.starts_with(start)).collect())
     }
 
-    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.replaceable(name)?;
         let temporary = scratch(&path);
         make_folder(&path)?;
@@ -181,26 +184,26 @@ impl Store for Directory {
         written.map_err(failed(&path, "write"))
     }
 
-    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.root.join(name);
         make_folder(&path)?;
         let open = File::options().create(true).append(true).open(&path);
         open.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(failed(&path, "write"))
     }
 
-    fn truncate(&mut self, name: &str, len: usize) -> Result<()> {
+    pub fn truncate(&mut self, name: &str, len: usize) -> Result<()> {
         let path = self.root.join(name);
         let open = File::options().write(true).open(&path);
         open.and_then(|file| file.set_len(len as u64).and_then(|()| file.sync_all())).map_err(failed(&path, "cut"))
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (self.root.join(from), self.replaceable(to)?);
         keep_permissions(&from, &to);
         fs::rename(&from, &to).and_then(|()| sync_folder(&to)).map_err(failed(&from, "rename"))
     }
 
-    fn remove(&mut self, name: &str) -> Result<()> {
+    pub fn remove(&mut self, name: &str) -> Result<()> {
         let path = self.root.join(name);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(&path, "remove")(e)),
@@ -208,6 +211,8 @@ impl Store for Directory {
         }
     }
 }
+
+store_at_once!(Directory);
 
 fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
     let path = path.display().to_string();

@@ -75,13 +75,13 @@ pub enum Error {
         needed: u64,
         /// In bytes: the device's memory, or as much as the caller lets the work take.
         budget: u64,
-        /// Flags that help.
+        /// A setting that needs less, or what else would help.
         advice: String,
+        /// Whether that setting fits: a budget that lets stages adapt would choose it.
+        fits: bool,
     },
     /// The device failed while a stage worked on it. What it had saved is intact.
-    #[error(
-        "{stage}: {source}; the same command takes the work up where it was saved, with --memory auto in less memory"
-    )]
+    #[error("{stage}: {source}; the same call takes the work up where it was saved")]
     Device {
         /// The stage.
         stage: Stage,

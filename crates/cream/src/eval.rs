@@ -13,10 +13,11 @@ mod task;
 
 use std::slice;
 
-use cream_engine::{Backend, Group};
+use cream_engine::Group;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::model::Model;
 use crate::policy::{Encoder, Policy};
 use crate::progress::Progress;
 use crate::rows::{Completions, keep};
@@ -27,7 +28,7 @@ pub use extract::AnswerMode;
 pub use task::{AnswerRow, ChoiceRow, PreferenceRow, Task, TaskRows};
 
 /// How a model is measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EvalOptions {
     /// Multiple choice through the chat template: the question is the user's turn, a choice the assistant's words, without
@@ -38,6 +39,10 @@ pub struct EvalOptions {
     /// Where written answers are cut, in tokens; if unset, at [`EvalOptions::MAX_NEW_TOKENS`], or at what the model's
     /// context leaves beside the task's longest prompt where that is less, which is told.
     pub max_new_tokens: Option<usize>,
+    /// Of written answers: 0 takes the most probable token, as benchmarks do.
+    pub temperature: f32,
+    /// Of the answers, where they are drawn.
+    pub seed: u64,
     /// Answers written at once.
     pub slots: usize,
     /// Tokens in one forward pass of scoring.
@@ -53,7 +58,15 @@ impl Default for EvalOptions {
     fn default() -> Self {
         let SampleOptions { slots, .. } = SampleOptions::default();
         let ScoreOptions { batch_tokens, .. } = ScoreOptions::default();
-        EvalOptions { chat: false, answer_mode: None, max_new_tokens: None, slots, batch_tokens }
+        EvalOptions {
+            chat: false,
+            answer_mode: None,
+            max_new_tokens: None,
+            temperature: 0.0,
+            seed: 0,
+            slots,
+            batch_tokens,
+        }
     }
 }
 
@@ -240,9 +253,9 @@ impl Prepared<'_> {
 /// A task without rows, or of preferences without a reference; options out of range; a prompt that is empty, too long for
 /// the model with its completion, or refused by the chat template; a right answer of another mode; a lost device; a
 /// progress report that stops the work.
-pub async fn evaluate<B: Backend>(
-    policy: Policy<'_, B>,
-    reference: Option<Policy<'_, B>>,
+pub async fn evaluate<M: Model>(
+    policy: Policy<'_, M>,
+    reference: Option<Policy<'_, M>>,
     task: &Task,
     options: &EvalOptions,
     progress: &mut dyn Progress,

@@ -18,12 +18,12 @@ mod measure;
 mod models;
 mod replay;
 
-use cream_engine::{Adapter, Backend};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Tuning;
 use crate::error::{Error, Result};
 use crate::jsonl::to_jsonl;
+use crate::model::Model;
 use crate::pair::{PairReport, Pairing};
 use crate::progress::Progress;
 use crate::rows::Pair;
@@ -54,15 +54,15 @@ pub(crate) fn folder(iteration: usize) -> String {
 }
 
 /// Everything an iteration works with.
-pub(crate) struct Iteration<'a, 'b, B: Backend> {
-    models: Models<'a, 'b, B>,
+pub(crate) struct Iteration<'a, 'b, M: Model> {
+    models: Models<'a, 'b, M>,
     store: &'a mut dyn Store,
     progress: &'a mut dyn Progress,
 }
 
-impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
+impl<'a, 'b, M: Model> Iteration<'a, 'b, M> {
     pub(crate) fn new(
-        inputs: &'a mut RunInputs<'b, B>,
+        inputs: &'a mut RunInputs<'b, M>,
         store: &'a mut dyn Store,
         progress: &'a mut dyn Progress,
     ) -> Self {
@@ -72,7 +72,7 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
     /// Makes M_{t+1}, or finds it made.
     pub(crate) async fn run(&mut self, t: usize) -> Result<Summary> {
         let name = join(&folder(t), SUMMARY);
-        if let Some(bytes) = self.store.read(&name)? {
+        if let Some(bytes) = self.store.read(&name).await? {
             return serde_json::from_slice(&bytes).map_err(|e| Error::file(&name, e));
         }
         let rounds = self.models.inputs.config.iterations;
@@ -88,7 +88,7 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
         let summary = Summary { iteration: t, seed: self.models.inputs.config.seed_of(t), pairs, training };
         let mut bytes = serde_json::to_vec_pretty(&summary).expect("string keys, and memory takes every byte");
         bytes.push(b'\n');
-        self.store.write(&name, &bytes)?;
+        self.store.write(&name, &bytes).await?;
         Ok(summary)
     }
 
@@ -97,8 +97,8 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
         let Pairing { mut pairs, rankings, report } = self.rank(t).await?;
         report.notes.iter().for_each(|note| self.progress.log(note));
         let name = join(&folder(t), RANKINGS);
-        if !self.store.exists(&name) {
-            self.store.write(&name, &to_jsonl(&rankings))?;
+        if !self.store.exists(&name).await? {
+            self.store.write(&name, &to_jsonl(&rankings)).await?;
         }
         let name = join(&folder(t), "pairs.jsonl");
         if pairs.is_empty() {
@@ -111,8 +111,8 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
         if !report.skipped.is_empty() {
             self.progress.log(&format!("{} of {} prompts give no pair", report.skipped.len(), report.prompts));
         }
-        if !self.store.exists(&name) {
-            self.store.write(&name, &to_jsonl(&pairs))?;
+        if !self.store.exists(&name).await? {
+            self.store.write(&name, &to_jsonl(&pairs)).await?;
         }
         pairs.extend(self.replayed(t).await?);
         Ok((pairs, report))
@@ -123,14 +123,14 @@ impl<'a, 'b, B: Backend> Iteration<'a, 'b, B> {
         let (config, rows, base_model) =
             (self.models.inputs.config, self.models.inputs.sft, self.models.inputs.base_model);
         let (name, lora) = (folder(t), config.tuning == Tuning::Lora);
-        if is_finished(&*self.store, &name, lora) {
-            return summary(&*self.store, &name);
+        if is_finished(&*self.store, &name, lora).await? {
+            return summary(&*self.store, &name).await;
         }
         let seed = config.seed_of(t);
         let (encoder, fingerprint) = (self.models.encoder(), self.models.fingerprint(t));
-        let (model, mut adapter) = self.models.get(t, !lora, &*self.store)?;
+        let (model, mut adapter) = self.models.get(t, !lora, &*self.store).await?;
         if lora && adapter.is_none() {
-            adapter = Some(Adapter::new(model.backend(), model.config(), config.lora.clone(), seed)?);
+            adapter = Some(model.new_adapter(&config.lora, seed)?);
         }
         let trainee = Trainee { model, adapter: adapter.as_mut(), encoder, fingerprint: &fingerprint, base_model };
         let output = Output { store: &mut *self.store, name: &name };

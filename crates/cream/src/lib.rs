@@ -3,8 +3,8 @@
 //! far the previous model's ranking agrees. [`run()`] is the whole loop over a directory that survives a kill; [`sample()`],
 //! [`score()`], [`pair()`], [`train()`] and [`sft()`] are its stages, from rows to rows, for any [`engine::Backend`].
 //!
-//! It does *not* compute: the maths is [`core`]'s, the model is [`engine`]'s. It loads no models from disk (the caller
-//! does), draws no progress bars and starts no threads. It builds for wasm32-unknown-unknown, where a [`Memory`] takes the
+//! It does *not* compute: the maths is [`core`]'s, the model is [`engine`]'s. It fetches no models, draws no progress bars
+//! and starts no threads. It builds for wasm32-unknown-unknown, where a [`Memory`] takes the
 //! place of a [`Directory`]; the functions are async because a browser cannot wait, and native callers block on them.
 
 mod budget;
@@ -13,6 +13,10 @@ mod chunks;
 mod columns;
 mod compare;
 mod config;
+#[cfg(feature = "gpu")]
+mod device;
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+mod device_choice;
 #[cfg(not(target_arch = "wasm32"))]
 mod directory;
 mod error;
@@ -22,6 +26,8 @@ mod iteration;
 mod jsonl;
 mod judge;
 mod method;
+mod model;
+mod model_files;
 mod pack;
 mod pair;
 mod policy;
@@ -45,6 +51,10 @@ pub use cream_engine as engine;
 pub use columns::{of_answer, of_question, of_verdict};
 pub use compare::{CompareOptions, Comparison, Drift, MethodResult, ModelResult, compare};
 pub use config::{RunConfig, Tuning};
+#[cfg(feature = "gpu")]
+pub use device::{Device, DeviceAdapter, DeviceLearning, DeviceModel, DeviceTrainer, Loading, OnDevice};
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+pub use device_choice::DeviceChoice;
 #[cfg(not(target_arch = "wasm32"))]
 pub use directory::{Directory, follow_links, is_open_file};
 pub use error::{Error, Result};
@@ -57,6 +67,10 @@ pub use iteration::Summary;
 pub use jsonl::{Fields, MAX_LINE_BYTES, Row, Unique, not_json, read_jsonl, read_numbered, to_jsonl};
 pub use judge::{JudgeOptions, judge_prompts, judge_rewards, parse_score};
 pub use method::Method;
+pub use model::{Learner, Learning, Model};
+pub use model_files::ModelFiles;
+#[cfg(not(target_arch = "wasm32"))]
+pub use model_files::file_names;
 pub use pair::{
     Cut, Level, PairInputs, PairOptions, PairReport, Pairing, Previous, Rankings, RejectedFrom, Reward, Skipped,
     TrainReference, pair,
@@ -72,7 +86,7 @@ pub use run::{External, Load, RunInputs, run};
 pub use sample::{SampleOptions, sample};
 pub use score::{ScoreOptions, score};
 pub use shard::Shard;
-pub use store::{Memory, Output, Store};
+pub use store::{Answer, Memory, Output, Store};
 pub use timings::{StageTime, Timings};
-pub use train::{PreferenceLoss, TrainOptions, TrainSummary, Trainee, complete_pairs, sft, train};
+pub use train::{PreferenceLoss, TrainOptions, TrainSummary, Trainee, complete_pairs, sft, train, train_step};
 pub use weights::{load_adapter, save_adapter, save_model};

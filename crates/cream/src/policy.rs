@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use cream_engine::{Adapter, Backend, Finish, Group, Llama, Message, Text};
+use cream_engine::{Finish, Group, Message, Text};
 
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::rows::{Completion, Turns};
 
 /// From rows to tokens.
@@ -133,24 +134,24 @@ fn conversation(turns: &Turns) -> Cow<'_, [Message]> {
 
 /// A model that samples or scores.
 #[derive(Debug)]
-pub struct Policy<'a, B: Backend> {
+pub struct Policy<'a, M: Model> {
     /// The base.
-    pub model: &'a Llama<B>,
+    pub model: &'a M,
     /// Added to the base, if any.
-    pub adapter: Option<&'a Adapter<B>>,
+    pub adapter: Option<&'a M::Adapter>,
     /// From rows to tokens.
     pub encoder: Encoder<'a>,
     /// Of the weights, adapter included: work that another policy left is not taken up.
     pub fingerprint: &'a str,
 }
 
-impl<B: Backend> Clone for Policy<'_, B> {
+impl<M: Model> Clone for Policy<'_, M> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<B: Backend> Copy for Policy<'_, B> {}
+impl<M: Model> Copy for Policy<'_, M> {}
 
 #[cfg(test)]
 mod tests;

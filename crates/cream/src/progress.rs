@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use cream_engine::{Drawn, Text};
+
 use crate::error::Result;
 use crate::rows::MetricsRow;
 
@@ -64,6 +66,15 @@ pub trait Progress {
     /// # Errors
     /// Whatever the caller likes, as [`Error::Caller`](crate::Error::Caller): the stage stops with it and can be resumed.
     fn update(&mut self, update: &Update<'_>) -> Result<()>;
+
+    /// Called as tokens of a completion are drawn, and when it ends; `id` is its prompt's, `text` reads its tokens.
+    ///
+    /// # Errors
+    /// As [`Progress::update`]: the drawing ends at once.
+    fn drawn(&mut self, id: &str, text: &Text, drawn: &Drawn<'_>) -> Result<()> {
+        let _ = (id, text, drawn);
+        Ok(())
+    }
 
     /// A line worth reading: what is skipped, what rule is used.
     fn log(&mut self, line: &str);

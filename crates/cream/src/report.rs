@@ -90,25 +90,29 @@ impl Report {
     ///
     /// # Errors
     /// It is none, or one of its files is not what it should be.
-    pub fn read(store: &dyn Store) -> Result<Self> {
-        let Some(config) = store.read(CONFIG)? else {
-            return Err(Error::file(CONFIG, "not there, expected the folder that cream run --output names"));
+    pub async fn read(store: &dyn Store) -> Result<Self> {
+        let Some(config) = store.read(CONFIG).await? else {
+            return Err(Error::file(CONFIG, "not there, expected the folder of a run"));
         };
         let config = String::from_utf8(config).map_err(|e| Error::file(CONFIG, e))?;
         let config = RunConfig::from_toml(CONFIG, &config)?;
         let settings = config.keys().into_iter();
         let settings =
             settings.map(|(key, value)| (key, serde_json::to_value(value).expect("finite, with string keys")));
-        let begun = (0..=config.iterations).filter(|&t| {
-            ["completions.jsonl", "metrics.jsonl"].iter().any(|file| store.exists(&join(&folder(t), file)))
-        });
-        let iterations: Vec<StepReport> = begun.map(|t| StepReport::read(store, t, &config)).collect::<Result<_>>()?;
+        let mut iterations = Vec::new();
+        for t in 0..=config.iterations {
+            let of_folder = store.names(&join(&folder(t), "")).await?;
+            let begun = ["completions.jsonl", "metrics.jsonl"].map(|file| join(&folder(t), file));
+            if of_folder.iter().any(|name| begun.contains(name)) {
+                iterations.push(StepReport::read(store, t, &config).await?);
+            }
+        }
         Ok(Report {
-            inputs: json(store, INPUTS)?.unwrap_or_default(),
+            inputs: json(store, INPUTS).await?.unwrap_or_default(),
             settings: settings.collect(),
             iterations,
-            timings: Timings::read(store)?,
-            compare: json(store, "compare.json")?,
+            timings: Timings::read(store).await?,
+            compare: json(store, "compare.json").await?,
             most_prompts: MOST_PROMPTS,
             longest_text: LONGEST_TEXT,
         })
@@ -116,9 +120,9 @@ impl Report {
 }
 
 impl StepReport {
-    fn read(store: &dyn Store, t: usize, config: &RunConfig) -> Result<Self> {
+    async fn read(store: &dyn Store, t: usize, config: &RunConfig) -> Result<Self> {
         let name = |file: &str| join(&folder(t), file);
-        let metrics = store.read(&name("metrics.jsonl"))?.unwrap_or_default();
+        let metrics = store.read(&name("metrics.jsonl")).await?.unwrap_or_default();
         // A step that is being written has no line end yet.
         let whole = metrics.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         let lines = metrics[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
@@ -126,18 +130,18 @@ impl StepReport {
         Ok(StepReport {
             iteration: t,
             seed: config.seed_of(t),
-            summary: json(store, &name("summary.json"))?,
+            summary: json(store, &name("summary.json")).await?,
             metrics: metrics.map_err(|e| Error::file(&name("metrics.jsonl"), e))?,
-            round: RoundReport::read(store, t, config.sample.completions)?,
+            round: RoundReport::read(store, t, config.sample.completions).await?,
         })
     }
 }
 
 impl RoundReport {
     /// `own`: how many of each row's completions, the first ones, are the current model's.
-    fn read(store: &dyn Store, t: usize, own: usize) -> Result<Option<Self>> {
-        let rankings: Vec<Ranking> = rows(store, &join(&folder(t), RANKINGS))?;
-        let scores: Vec<Scores> = rows(store, &join(&folder(t), "scores-current.jsonl"))?;
+    async fn read(store: &dyn Store, t: usize, own: usize) -> Result<Option<Self>> {
+        let rankings: Vec<Ranking> = rows(store, &join(&folder(t), RANKINGS)).await?;
+        let scores: Vec<Scores> = rows(store, &join(&folder(t), "scores-current.jsonl")).await?;
         if rankings.is_empty() {
             return Ok(None);
         }
@@ -147,13 +151,13 @@ impl RoundReport {
             prompts: rankings.len(),
             mean_tokens: tokens.iter().sum::<usize>() as f64 / tokens.len().max(1) as f64,
             histogram: histogram(agreements),
-            shown: shown(store, t, rankings)?,
+            shown: shown(store, t, rankings).await?,
         }))
     }
 }
 
 /// The least and the most consistent prompts, with their texts; where no prompt has an agreement, all are taken as they come.
-fn shown(store: &dyn Store, t: usize, mut rankings: Vec<Ranking>) -> Result<Vec<PromptReport>> {
+async fn shown(store: &dyn Store, t: usize, mut rankings: Vec<Ranking>) -> Result<Vec<PromptReport>> {
     if rankings.iter().any(|ranking| ranking.agreement.is_some()) {
         rankings.retain(|ranking| ranking.agreement.is_some());
         rankings.sort_by(|a, b| a.agreement.partial_cmp(&b.agreement).expect("read as a number"));
@@ -162,8 +166,8 @@ fn shown(store: &dyn Store, t: usize, mut rankings: Vec<Ranking>) -> Result<Vec<
         rankings.drain(MOST_PROMPTS / 2..rankings.len() - MOST_PROMPTS / 2);
     }
     let name = join(&folder(t), "completions.jsonl");
-    let completions: Vec<Completions> = rows(store, &name)?;
-    let pairs: Vec<Pair> = rows(store, &join(&folder(t), "pairs.jsonl"))?;
+    let completions: Vec<Completions> = rows(store, &name).await?;
+    let pairs: Vec<Pair> = rows(store, &join(&folder(t), "pairs.jsonl")).await?;
     let mut completions: HashMap<_, _> = completions.into_iter().map(|row| (row.id.clone(), row)).collect();
     let pairs: HashMap<_, _> = pairs.iter().map(|pair| (pair.id.as_str(), pair)).collect();
     let prompt = |ranking: Ranking| {
@@ -213,16 +217,16 @@ fn cut(text: &str) -> String {
 }
 
 /// The rows of a file; none where there is no file.
-fn rows<R: Row>(store: &dyn Store, name: &str) -> Result<Vec<R>> {
-    match store.read(name)? {
+async fn rows<R: Row>(store: &dyn Store, name: &str) -> Result<Vec<R>> {
+    match store.read(name).await? {
         // A round without a pair ends with an error, and leaves its rankings.
         Some(bytes) if !bytes.is_empty() => read_jsonl(name, bytes.as_slice()),
         _ => Ok(Vec::new()),
     }
 }
 
-fn json<T: serde::de::DeserializeOwned>(store: &dyn Store, name: &str) -> Result<Option<T>> {
-    let bytes = store.read(name)?;
+async fn json<T: serde::de::DeserializeOwned>(store: &dyn Store, name: &str) -> Result<Option<T>> {
+    let bytes = store.read(name).await?;
     bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|e| Error::file(name, e))).transpose()
 }
 

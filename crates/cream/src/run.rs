@@ -27,7 +27,7 @@ mod ahead;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use cream_engine::{Backend, Date, Llama, Outline, Text};
+use cream_engine::{Date, Outline, Text};
 use serde::Serialize;
 use toml::Value;
 
@@ -36,20 +36,45 @@ use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::iteration::{Iteration, SUMMARY, Summary, folder};
 use crate::jsonl::to_jsonl;
+use crate::model::Model;
 use crate::policy::Encoder;
 use crate::progress::Progress;
 use crate::rows::{Completions, Prompt, Rewards, SftRow};
-use crate::store::{Store, join};
+use crate::store::{Answer, Store, join};
 
-/// Loads a model, trainable or not: the initial one, or that in a folder of the store (only where all weights are
-/// trained).
-pub type Load<'a, B> = dyn FnMut(Option<&str>, bool) -> Result<Llama<B>> + 'a;
+/// Where a run's models come from; a function that loads at once is one.
+pub trait Load<M> {
+    /// Loads a model, trainable or not: the initial one, or that in a folder of the store (only where all weights are
+    /// trained).
+    ///
+    /// # Errors
+    /// What the caller likes.
+    fn load<'a>(&'a mut self, folder: Option<&'a str>, trainable: bool) -> Answer<'a, M>;
+}
 
-/// Gives every completion of every row its reward.
-pub type External<'a> = dyn FnMut(&[Completions]) -> Result<Vec<Rewards>> + 'a;
+impl<M, F: FnMut(Option<&str>, bool) -> Result<M>> Load<M> for F {
+    fn load<'a>(&'a mut self, folder: Option<&'a str>, trainable: bool) -> Answer<'a, M> {
+        Box::pin(async move { self(folder, trainable) })
+    }
+}
+
+/// Who gives rewards from outside; a function that answers at once is one.
+pub trait External {
+    /// Gives every completion of every row its reward.
+    ///
+    /// # Errors
+    /// What the caller likes.
+    fn rewards<'a>(&'a mut self, rows: &'a [Completions]) -> Answer<'a, Vec<Rewards>>;
+}
+
+impl<F: FnMut(&[Completions]) -> Result<Vec<Rewards>>> External for F {
+    fn rewards<'a>(&'a mut self, rows: &'a [Completions]) -> Answer<'a, Vec<Rewards>> {
+        Box::pin(async move { self(rows) })
+    }
+}
 
 /// What a run works with.
-pub struct RunInputs<'a, B: Backend> {
+pub struct RunInputs<'a, M: Model> {
     /// The settings.
     pub config: &'a RunConfig,
     /// What is answered in every round.
@@ -62,26 +87,29 @@ pub struct RunInputs<'a, B: Backend> {
     pub base_model: &'a str,
     /// Of the initial model's files.
     pub fingerprint: &'a str,
-    /// Outlines of the initial model, frozen and trainable, by which the run's memory is planned before a model is loaded.
-    pub outlines: &'a [Outline; 2],
+    /// Longest sequence that the model takes, in tokens.
+    pub context: usize,
+    /// Outlines of the initial model, frozen and trainable, by which the run's memory is planned before a model is loaded;
+    /// none, and nothing is planned.
+    pub outlines: Option<&'a [Outline; 2]>,
     /// Called when a model is needed, and not if none is.
-    pub load: &'a mut Load<'a, B>,
+    pub load: &'a mut dyn Load<M>,
     /// Called with the reward `external`. With none, the run stops where rewards are needed, names the file that it
     /// expects, and can be taken up when it is there.
-    pub external: Option<&'a mut External<'a>>,
+    pub external: Option<&'a mut dyn External>,
 }
 
-impl<'a, B: Backend> RunInputs<'a, B> {
+impl<'a, M: Model> RunInputs<'a, M> {
     /// How its models read rows.
     pub fn encoder(&self) -> Encoder<'a> {
-        self.config.encoder(self.text, self.outlines[0].config())
+        self.config.encoder(self.text, self.context)
     }
 
     /// The same for a shorter time.
-    pub(crate) fn reborrow(&mut self) -> RunInputs<'_, B> {
+    pub(crate) fn reborrow(&mut self) -> RunInputs<'_, M> {
         RunInputs {
             load: &mut *self.load,
-            external: self.external.as_mut().map(|external| &mut **external as &mut External<'_>),
+            external: self.external.as_mut().map(|external| &mut **external as &mut dyn External),
             ..*self
         }
     }
@@ -99,13 +127,13 @@ const FORMAT: &str = "2";
 /// # Errors
 /// Settings out of range, more memory needed than may be taken, or other settings or inputs than the directory's (more iterations are allowed), and whatever
 /// the stages say.
-pub async fn run<B: Backend>(
-    mut inputs: RunInputs<'_, B>,
+pub async fn run<M: Model>(
+    mut inputs: RunInputs<'_, M>,
     store: &mut dyn Store,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Summary>> {
-    let rounds = check(&inputs, store, progress)?;
-    remember(&inputs, store)?;
+    let rounds = check(&inputs, store, progress).await?;
+    remember(&inputs, store).await?;
     let mut iteration = Iteration::new(&mut inputs, store, progress);
     let mut summaries = Vec::new();
     for t in rounds {
@@ -115,8 +143,8 @@ pub async fn run<B: Backend>(
 }
 
 /// Whether a run can be made, as far as that is known before it begins; its iterations.
-pub(crate) fn check<B: Backend>(
-    inputs: &RunInputs<'_, B>,
+pub(crate) async fn check<M: Model>(
+    inputs: &RunInputs<'_, M>,
     store: &dyn Store,
     progress: &mut dyn Progress,
 ) -> Result<RangeInclusive<usize>> {
@@ -135,25 +163,30 @@ pub(crate) fn check<B: Backend>(
     }
     let first = if inputs.sft.is_empty() { 1 } else { 0 };
     let rounds = first..=inputs.config.iterations;
-    let left: Vec<usize> = rounds.clone().filter(|&t| !store.exists(&join(&folder(t), SUMMARY))).collect();
+    let mut left = Vec::new();
+    for t in rounds.clone() {
+        if !store.exists(&join(&folder(t), SUMMARY)).await? {
+            left.push(t);
+        }
+    }
     // Before the settings are written down: those that do not fit may be changed.
     ahead::plan(inputs, &left, progress)?;
     Ok(rounds)
 }
 
 /// Writes down settings and inputs, or compares them with those written down.
-fn remember<B: Backend>(inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Result<()> {
+async fn remember<M: Model>(inputs: &RunInputs<'_, M>, store: &mut dyn Store) -> Result<()> {
     let given = BTreeMap::from([
         ("format", FORMAT.to_owned()),
         ("model", inputs.fingerprint.to_owned()),
         ("prompts", rows(inputs.prompts)),
         ("sft", rows(inputs.sft)),
     ]);
-    match store.read(INPUTS)? {
+    match store.read(INPUTS).await? {
         None => {
             let mut bytes = serde_json::to_vec_pretty(&given).expect("string keys, and memory takes every byte");
             bytes.push(b'\n');
-            store.write(INPUTS, &bytes)?;
+            store.write(INPUTS, &bytes).await?;
         }
         Some(bytes) => {
             let saved: BTreeMap<String, String> = serde_json::from_slice(&bytes).map_err(|e| Error::file(INPUTS, e))?;
@@ -171,7 +204,7 @@ fn remember<B: Backend>(inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Res
         }
     }
     let text = inputs.config.to_toml();
-    if let Some(bytes) = store.read(CONFIG)? {
+    if let Some(bytes) = store.read(CONFIG).await? {
         if bytes == text.as_bytes() {
             return Ok(());
         }
@@ -189,7 +222,7 @@ fn remember<B: Backend>(inputs: &RunInputs<'_, B>, store: &mut dyn Store) -> Res
             }
         }
     }
-    store.write(CONFIG, text.as_bytes())
+    store.write(CONFIG, text.as_bytes()).await
 }
 
 fn rows<R: Serialize>(rows: &[R]) -> String {

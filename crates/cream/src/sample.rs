@@ -1,7 +1,7 @@
 //! Step 1: N completions of every prompt, drawn from a model.
 
 use cream_core::Sampling;
-use cream_engine::{Backend, GenerateOptions, Generated, MemoryPlan, Outline, Request};
+use cream_engine::{Drawn, GenerateOptions, Generated, MemoryPlan, Outline, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{fitting, halved, outline};
@@ -9,6 +9,7 @@ use crate::chunks::by_chunks;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
+use crate::model::Model;
 use crate::policy::{Encoder, Policy};
 use crate::progress::{Progress, Stage, Update};
 use crate::rows::{Completion, Completions, Prompt};
@@ -90,8 +91,8 @@ impl SampleOptions {
 /// # Errors
 /// Options out of range, a prompt that is empty, too long for the model or refused by its chat template, a failing
 /// store, or a progress report that stops the work.
-pub async fn sample<B: Backend>(
-    policy: Policy<'_, B>,
+pub async fn sample<M: Model>(
+    policy: Policy<'_, M>,
     prompts: &[Prompt],
     options: &SampleOptions,
     seed: u64,
@@ -103,7 +104,8 @@ pub async fn sample<B: Backend>(
     let outline = outline(policy.model, policy.adapter);
     let requests = requests(encoder, prompts, options)?;
     let stop_tokens = encoder.text.stop_tokens().to_vec();
-    let generate = GenerateOptions { seed, stop_tokens, ..fitting_slots(&outline, &requests, options, progress)? };
+    let generate =
+        GenerateOptions { seed, stop_tokens, ..fitting_slots(outline.as_ref(), &requests, options, progress)? };
     let settings = format!("sample {options:?} {seed} {}", encoder.raw);
     let key = fingerprint([policy.fingerprint.as_bytes(), settings.as_bytes(), &to_jsonl(prompts)]);
     let (file, mut tokens) = (output.name, 0);
@@ -111,18 +113,20 @@ pub async fn sample<B: Backend>(
         by_chunks(output, &key, &requests, options.chunk_size, async |first, chunk: &[Request]| {
             let mut made = vec![vec![Completion::from(""); options.completions]; chunk.len()];
             let mut done = first * options.completions;
-            let mut told = |done, tokens| {
-                let total = prompts.len() * options.completions;
-                progress.update(&Update { stage: Stage::Sample, output: file, done, total, tokens, metrics: None })
+            let total = prompts.len() * options.completions;
+            let update =
+                |done, tokens| Update { stage: Stage::Sample, output: file, done, total, tokens, metrics: None };
+            progress.update(&update(done, tokens))?;
+            let heard = |drawn: Drawn<'_>| -> Result<()> {
+                tokens += drawn.new;
+                progress.drawn(&chunk[drawn.request].id, encoder.text, &drawn)?;
+                let Some(Generated { request, completion, tokens: own, finish }) = drawn.ended() else { return Ok(()) };
+                done += 1;
+                let text = encoder.text.said(&own, finish)?;
+                made[request][completion] = Completion { text, token_ids: Some(own), finish };
+                progress.update(&update(done, tokens))
             };
-            told(done, tokens)?;
-            let finished = |Generated { request, completion, tokens: drawn, finish }| -> Result<()> {
-                (done, tokens) = (done + 1, tokens + drawn.len());
-                let text = encoder.text.said(&drawn, finish)?;
-                made[request][completion] = Completion { text, token_ids: Some(drawn), finish };
-                told(done, tokens)
-            };
-            policy.model.generate(policy.adapter, chunk, &generate, finished).await?;
+            policy.model.generate(policy.adapter, chunk, &generate, heard).await?;
             let row = |(prompt, completions): (&Prompt, Vec<Completion>)| Completions {
                 id: prompt.id.clone(),
                 prompt: prompt.prompt.clone(),
@@ -142,7 +146,7 @@ pub async fn sample<B: Backend>(
 
 /// The options with their slots, or as many fewer as the device's memory takes; without a seed and stop tokens.
 pub(crate) fn fitting_slots(
-    outline: &Outline,
+    outline: Option<&Outline>,
     requests: &[Request],
     options: &SampleOptions,
     progress: &mut dyn Progress,
@@ -156,10 +160,10 @@ pub(crate) fn fitting_slots(
     };
     fitting(
         Stage::Sample,
-        outline.budget(),
+        outline,
         halved(options.slots, 1).map(with_slots),
-        |generate| Ok(MemoryPlan::generate(outline, requests, generate)?),
-        |generate| format!("--slots {}", generate.slots),
+        |outline, generate| Ok(MemoryPlan::generate(outline, requests, generate)?),
+        |generate| format!("sample.slots {}", generate.slots),
         progress,
     )
 }

@@ -1,7 +1,7 @@
 //! Step 2: log-probs of completions under a model.
 
 use cream_core::completion_logps;
-use cream_engine::{Backend, Batch, Group, MemoryPlan, Outline};
+use cream_engine::{Batch, Group, MemoryPlan, Outline};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{fewer_tokens, fitting, outline};
@@ -9,6 +9,7 @@ use crate::chunks::by_chunks;
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
+use crate::model::Model;
 use crate::pack::{largest_batch, pack};
 use crate::policy::Policy;
 use crate::progress::{Progress, Stage, Update};
@@ -54,8 +55,8 @@ impl ScoreOptions {
 /// # Errors
 /// Options out of range, a row that cannot be encoded or is too long, a log-prob that is not finite, a failing store, or a
 /// progress report that stops the work.
-pub async fn score<B: Backend>(
-    policy: Policy<'_, B>,
+pub async fn score<M: Model>(
+    policy: Policy<'_, M>,
     rows: &[Completions],
     options: &ScoreOptions,
     output: Output<'_>,
@@ -67,7 +68,7 @@ pub async fn score<B: Backend>(
     let group = |row: &Completions| policy.encoder.group(&row.id, &row.prompt, &row.completions);
     let groups = rows.iter().map(group).collect::<Result<Vec<_>>>()?;
     let outline = outline(policy.model, policy.adapter);
-    let batch_tokens = fitting_tokens(&outline, &groups, options.chunk_size, options.batch_tokens, progress)?;
+    let batch_tokens = fitting_tokens(outline.as_ref(), &groups, options.chunk_size, options.batch_tokens, progress)?;
     let (file, mut tokens) = (output.name, 0);
     by_chunks(output, &key, rows, options.chunk_size, async |first, chunk: &[Completions]| {
         let mut told = |done, tokens| {
@@ -93,7 +94,7 @@ pub async fn score<B: Backend>(
 
 /// `batch_tokens`, or as many fewer as the device's memory takes; `most` groups go through the model together at most.
 pub(crate) fn fitting_tokens(
-    outline: &Outline,
+    outline: Option<&Outline>,
     groups: &[Group],
     most: usize,
     batch_tokens: usize,
@@ -101,21 +102,21 @@ pub(crate) fn fitting_tokens(
 ) -> Result<usize> {
     fitting(
         Stage::Score,
-        outline.budget(),
+        outline,
         fewer_tokens(batch_tokens),
-        |&batch_tokens| {
+        |outline, &batch_tokens| {
             let batch = largest_batch(groups, most, batch_tokens, outline.config().vocab_size)?;
             Ok(MemoryPlan::score(outline, &batch)?)
         },
-        |batch_tokens| format!("--batch-tokens {batch_tokens}"),
+        |batch_tokens| format!("score.batch_tokens {batch_tokens}"),
         progress,
     )
 }
 
 /// Log-probs of all completions, group by group, nats; `ids` name the groups in errors. `told` hears after every
 /// forward pass how many groups are done and how many tokens went through the model in it.
-pub(crate) async fn group_logps<B: Backend>(
-    policy: Policy<'_, B>,
+pub(crate) async fn group_logps<M: Model>(
+    policy: Policy<'_, M>,
     ids: &[&str],
     groups: &[Group],
     batch_tokens: usize,
@@ -123,7 +124,7 @@ pub(crate) async fn group_logps<B: Backend>(
 ) -> Result<Vec<Vec<f64>>> {
     let mut all = Vec::with_capacity(groups.len());
     for range in pack(groups, batch_tokens) {
-        let batch = Batch::new(&groups[range.clone()], policy.model.config().vocab_size)?;
+        let batch = Batch::new(&groups[range.clone()], policy.model.vocab_size())?;
         let token_logps = policy.model.token_logps(policy.adapter, &batch).await?;
         let mut completions = batch.split(&token_logps);
         for (id, group) in ids[range.clone()].iter().zip(&groups[range]) {
@@ -174,7 +175,7 @@ mod tests {
                 for (completion, (&logps, &tokens)) in alone {
                     assert_eq!(tokens, completion.text.chars().count() + 1);
                     let group = policy.encoder.group("", &row.prompt, std::slice::from_ref(completion)).unwrap();
-                    let batch = Batch::new(&[group], policy.model.config().vocab_size).unwrap();
+                    let batch = Batch::new(&[group], policy.model.vocab_size()).unwrap();
                     let own = pollster::block_on(policy.model.token_logps(None, &batch)).unwrap();
                     let own: f64 = own.into_iter().map(f64::from).sum();
                     assert!((own - logps).abs() <= LAYOUT * own.abs().max(1.0), "{own} and {logps}");

@@ -1,8 +1,13 @@
 //! Where stages leave their files: a folder, or memory.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 
 use crate::error::Result;
+
+/// What a function of a store answers with: a browser's files come later.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
 /// Files under relative names with `/` between folders.
 ///
@@ -13,47 +18,90 @@ pub trait Store {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    fn read<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Vec<u8>>>;
 
     /// Whether there is such a file.
-    fn exists(&self, name: &str) -> bool;
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn exists<'a>(&'a self, name: &'a str) -> Answer<'a, bool>;
 
     /// Names of the files that begin with `start`, which is a folder's name and `/`, or nothing, and the beginning of a
     /// file's.
     ///
     /// # Errors
     /// The folder is there and cannot be read.
-    fn names(&self, start: &str) -> Result<Vec<String>>;
+    fn names<'a>(&'a self, start: &'a str) -> Answer<'a, Vec<String>>;
 
     /// Makes or replaces a file at once.
     ///
     /// # Errors
     /// It cannot be written; an older file is as it was.
-    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()>;
+    fn write<'a>(&'a mut self, name: &'a str, bytes: &'a [u8]) -> Answer<'a, ()>;
 
     /// Adds to the end of a file, which is made where there is none.
     ///
     /// # Errors
     /// It cannot be written.
-    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()>;
+    fn append<'a>(&'a mut self, name: &'a str, bytes: &'a [u8]) -> Answer<'a, ()>;
 
     /// Cuts a file to `len` bytes.
     ///
     /// # Errors
     /// It is not there or cannot be written.
-    fn truncate(&mut self, name: &str, len: usize) -> Result<()>;
+    fn truncate<'a>(&'a mut self, name: &'a str, len: usize) -> Answer<'a, ()>;
 
     /// Gives a file another name, in place of any file of that name.
     ///
     /// # Errors
     /// It is not there or cannot be renamed.
-    fn rename(&mut self, from: &str, to: &str) -> Result<()>;
+    fn rename<'a>(&'a mut self, from: &'a str, to: &'a str) -> Answer<'a, ()>;
 
     /// Removes a file, if there is one.
     ///
     /// # Errors
     /// It cannot be removed.
-    fn remove(&mut self, name: &str) -> Result<()>;
+    fn remove<'a>(&'a mut self, name: &'a str) -> Answer<'a, ()>;
+}
+
+/// Makes a [`Store`](crate::Store) of a type whose own functions of the same names do the work at once.
+#[macro_export]
+macro_rules! store_at_once {
+    ($store:ty) => {
+        impl $crate::Store for $store {
+            fn read<'a>(&'a self, name: &'a str) -> $crate::Answer<'a, Option<Vec<u8>>> {
+                Box::pin(async move { <$store>::read(self, name) })
+            }
+
+            fn exists<'a>(&'a self, name: &'a str) -> $crate::Answer<'a, bool> {
+                Box::pin(async move { Ok(<$store>::exists(self, name)) })
+            }
+
+            fn names<'a>(&'a self, start: &'a str) -> $crate::Answer<'a, Vec<String>> {
+                Box::pin(async move { <$store>::names(self, start) })
+            }
+
+            fn write<'a>(&'a mut self, name: &'a str, bytes: &'a [u8]) -> $crate::Answer<'a, ()> {
+                Box::pin(async move { <$store>::write(self, name, bytes) })
+            }
+
+            fn append<'a>(&'a mut self, name: &'a str, bytes: &'a [u8]) -> $crate::Answer<'a, ()> {
+                Box::pin(async move { <$store>::append(self, name, bytes) })
+            }
+
+            fn truncate<'a>(&'a mut self, name: &'a str, len: usize) -> $crate::Answer<'a, ()> {
+                Box::pin(async move { <$store>::truncate(self, name, len) })
+            }
+
+            fn rename<'a>(&'a mut self, from: &'a str, to: &'a str) -> $crate::Answer<'a, ()> {
+                Box::pin(async move { <$store>::rename(self, from, to) })
+            }
+
+            fn remove<'a>(&'a mut self, name: &'a str) -> $crate::Answer<'a, ()> {
+                Box::pin(async move { <$store>::remove(self, name) })
+            }
+        }
+    };
 }
 
 /// The file or folder that a stage makes, and where.
@@ -78,38 +126,40 @@ pub(crate) struct Within<'a> {
 }
 
 impl Store for Within<'_> {
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.store.read(&join(self.folder, name))
+    fn read<'a>(&'a self, name: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(async move { self.store.read(&join(self.folder, name)).await })
     }
 
-    fn exists(&self, name: &str) -> bool {
-        self.store.exists(&join(self.folder, name))
+    fn exists<'a>(&'a self, name: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move { self.store.exists(&join(self.folder, name)).await })
     }
 
-    fn names(&self, start: &str) -> Result<Vec<String>> {
-        let within = join(self.folder, "");
-        let names = self.store.names(&join(self.folder, start))?;
-        Ok(names.iter().filter_map(|name| name.strip_prefix(&within)).map(str::to_owned).collect())
+    fn names<'a>(&'a self, start: &'a str) -> Answer<'a, Vec<String>> {
+        Box::pin(async move {
+            let within = join(self.folder, "");
+            let names = self.store.names(&join(self.folder, start)).await?;
+            Ok(names.iter().filter_map(|name| name.strip_prefix(&within)).map(str::to_owned).collect())
+        })
     }
 
-    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.store.write(&join(self.folder, name), bytes)
+    fn write<'a>(&'a mut self, name: &'a str, bytes: &'a [u8]) -> Answer<'a, ()> {
+        Box::pin(async move { self.store.write(&join(self.folder, name), bytes).await })
     }
 
-    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.store.append(&join(self.folder, name), bytes)
+    fn append<'a>(&'a mut self, name: &'a str, bytes: &'a [u8]) -> Answer<'a, ()> {
+        Box::pin(async move { self.store.append(&join(self.folder, name), bytes).await })
     }
 
-    fn truncate(&mut self, name: &str, len: usize) -> Result<()> {
-        self.store.truncate(&join(self.folder, name), len)
+    fn truncate<'a>(&'a mut self, name: &'a str, len: usize) -> Answer<'a, ()> {
+        Box::pin(async move { self.store.truncate(&join(self.folder, name), len).await })
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
-        self.store.rename(&join(self.folder, from), &join(self.folder, to))
+    fn rename<'a>(&'a mut self, from: &'a str, to: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move { self.store.rename(&join(self.folder, from), &join(self.folder, to)).await })
     }
 
-    fn remove(&mut self, name: &str) -> Result<()> {
-        self.store.remove(&join(self.folder, name))
+    fn remove<'a>(&'a mut self, name: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move { self.store.remove(&join(self.folder, name)).await })
     }
 }
 
@@ -120,42 +170,46 @@ pub struct Memory {
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
-impl Store for Memory {
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+/// The functions of [`Store`], at once.
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "they are those of Store")]
+impl Memory {
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.files.get(name).cloned())
     }
 
-    fn exists(&self, name: &str) -> bool {
+    pub fn exists(&self, name: &str) -> bool {
         self.files.contains_key(name)
     }
 
-    fn names(&self, start: &str) -> Result<Vec<String>> {
+    pub fn names(&self, start: &str) -> Result<Vec<String>> {
         let of_folder = |name: &&String| name.strip_prefix(start).is_some_and(|rest| !rest.contains('/'));
         Ok(self.files.keys().filter(of_folder).cloned().collect())
     }
 
-    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.files.insert(name.into(), bytes.into());
         Ok(())
     }
 
-    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.files.entry(name.into()).or_default().extend(bytes);
         Ok(())
     }
 
-    fn truncate(&mut self, name: &str, len: usize) -> Result<()> {
+    pub fn truncate(&mut self, name: &str, len: usize) -> Result<()> {
         self.files.entry(name.into()).or_default().truncate(len);
         Ok(())
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<()> {
         let bytes = self.files.remove(from).unwrap_or_default();
         self.write(to, &bytes)
     }
 
-    fn remove(&mut self, name: &str) -> Result<()> {
+    pub fn remove(&mut self, name: &str) -> Result<()> {
         self.files.remove(name);
         Ok(())
     }
 }
+
+store_at_once!(Memory);

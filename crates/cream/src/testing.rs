@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::policy::{Encoder, Policy};
 use crate::progress::{Progress, Update};
 use crate::rows::{Prompt, SftRow, Turns};
-use crate::store::{Memory, Store};
+use crate::store::Memory;
 
 /// The same numbers over the same rows, laid out in other batches: sums of f32 in another order. Relative, absolute
 /// below 1.
@@ -69,7 +69,7 @@ impl Tiny {
         }
     }
 
-    pub(crate) fn policy(&self) -> Policy<'_, Cpu> {
+    pub(crate) fn policy(&self) -> Policy<'_, Llama<Cpu>> {
         Policy { model: &self.model, adapter: None, encoder: self.encoder(), fingerprint: "of tiny" }
     }
 }
@@ -163,7 +163,7 @@ impl Mortal {
     }
 }
 
-impl Store for Mortal {
+impl Mortal {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.inner.read(name)
     }
@@ -199,3 +199,5 @@ impl Store for Mortal {
         self.change(|store| store.remove(name))
     }
 }
+
+crate::store_at_once!(Mortal);

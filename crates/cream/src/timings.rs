@@ -40,8 +40,8 @@ impl Timings {
     ///
     /// # Errors
     /// The file cannot be read or is another one.
-    pub fn read(store: &dyn Store) -> Result<Self> {
-        match store.read(TIMINGS)? {
+    pub async fn read(store: &dyn Store) -> Result<Self> {
+        match store.read(TIMINGS).await? {
             None => Ok(Timings::default()),
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::file(TIMINGS, e)),
         }
@@ -51,10 +51,10 @@ impl Timings {
     ///
     /// # Errors
     /// The store's.
-    pub fn write(&self, store: &mut dyn Store) -> Result<()> {
+    pub async fn write(&self, store: &mut dyn Store) -> Result<()> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("string keys, and memory takes every byte");
         bytes.push(b'\n');
-        store.write(TIMINGS, &bytes)
+        store.write(TIMINGS, &bytes).await
     }
 
     /// The entry of the stage that an update is about, made where there is none.

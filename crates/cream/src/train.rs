@@ -6,12 +6,13 @@ mod order;
 mod preference;
 mod sft;
 
-use cream_engine::{Adapter, Backend, Batch, Group, Llama, MemoryPlan, Outline, Schedule, Trainer};
+use cream_engine::{Batch, Group, MemoryPlan, Outline, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{fewer_tokens, fitting, outline};
 use crate::error::{Error, Result};
 use crate::jsonl::to_jsonl;
+use crate::model::{Learner, Model};
 use crate::pack::{largest_batch, pack};
 use crate::policy::Encoder;
 use crate::progress::{Progress, Stage, Update};
@@ -21,16 +22,16 @@ use crate::weights::{save_adapter, save_model};
 
 pub use given::complete_pairs;
 pub use options::TrainOptions;
-pub use preference::{PreferenceLoss, train};
+pub use preference::{PreferenceLoss, train, train_step};
 pub(crate) use sft::groups as sft_groups;
 pub use sft::sft;
 
 /// A model that is trained: its adapter, or without one all its weights.
-pub struct Trainee<'a, B: Backend> {
+pub struct Trainee<'a, M: Model> {
     /// The base; loaded as trainable where there is no adapter.
-    pub model: &'a mut Llama<B>,
+    pub model: &'a mut M,
     /// What is trained on a frozen base.
-    pub adapter: Option<&'a mut Adapter<B>>,
+    pub adapter: Option<&'a mut M::Adapter>,
     /// From rows to tokens.
     pub encoder: Encoder<'a>,
     /// Of the weights as they are now, adapter included.
@@ -98,15 +99,15 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// As the bytes of training.json.
-    fn of<B: Backend>(
-        trainee: &'a Trainee<'_, B>,
+    fn of<M: Model>(
+        trainee: &'a Trainee<'_, M>,
         stage: Stage,
         options: &'a TrainOptions,
         seed: u64,
         loss: Option<PreferenceLoss>,
         rows: &'a str,
     ) -> Vec<u8> {
-        let lora = trainee.adapter.as_deref().map(Adapter::config);
+        let lora = trainee.adapter.as_deref().map(M::lora);
         let (raw, model) = (trainee.encoder.raw, trainee.fingerprint);
         let record = Record { stage: stage.to_string(), options, seed, loss, lora, raw, model, rows };
         let mut bytes = serde_json::to_vec_pretty(&record).expect("string keys, and memory takes every byte");
@@ -120,15 +121,15 @@ const STATE: &str = "state.safetensors";
 const RECORD: &str = "training.json";
 
 /// Whether `folder` holds the end of a training, and not only a part.
-pub(crate) fn is_finished(store: &dyn Store, folder: &str, adapter: bool) -> bool {
+pub(crate) async fn is_finished(store: &dyn Store, folder: &str, adapter: bool) -> Result<bool> {
     let last = if adapter { crate::weights::ADAPTER_CONFIG } else { crate::weights::MODEL_CONFIG };
-    store.exists(&join(folder, last)) && !store.exists(&join(folder, STATE))
+    Ok(store.exists(&join(folder, last)).await? && !store.exists(&join(folder, STATE)).await?)
 }
 
 /// Trains and leaves in the folder `output`: the weights (PEFT's files of an adapter, or a model's), metrics.jsonl and
 /// training.json. The state is saved every few steps, taken up by the same call, and removed at the end.
-async fn fit<B: Backend, O: Objective>(
-    trainee: Trainee<'_, B>,
+async fn fit<M: Model, O: Objective>(
+    trainee: Trainee<'_, M>,
     objective: &O,
     options: &TrainOptions,
     seed: u64,
@@ -150,14 +151,15 @@ async fn fit<B: Backend, O: Objective>(
         total_steps: steps.len() as u32 + 1,
     };
     // What is chosen here is not recorded: the weights depend on it by rounding alone, and another device may choose anew.
-    let outline = outline(model, adapter.as_deref());
-    let (recompute, batch_tokens) = fitting_batch(O::STAGE, &outline, groups, options, progress)?;
-    let mut trainer = Trainer::new(model, adapter.as_deref(), options.adamw, recompute);
-    if let Some(saved) = take_up(store, folder, record)? {
-        trainer.restore(model, adapter.as_deref_mut(), &saved)?;
+    let outline = outline(&*model, adapter.as_deref());
+    let (recompute, batch_tokens) = fitting_batch(O::STAGE, outline.as_ref(), groups, options, progress)?;
+    let vocab_size = model.vocab_size();
+    let mut learner = model.learner(adapter.as_deref_mut(), options.adamw, recompute)?;
+    if let Some(saved) = take_up(store, folder, record).await? {
+        learner.restore(&saved)?;
     }
-    let start = trainer.step() as usize;
-    cut_metrics(store, &metrics, start)?;
+    let start = learner.step() as usize;
+    cut_metrics(store, &metrics, start).await?;
 
     let mut told = |done, tokens, metrics: Option<&MetricsRow>| {
         let total = steps.len();
@@ -168,10 +170,9 @@ async fn fit<B: Backend, O: Objective>(
     let before: usize = steps.iter().take(start).map(rows_of).sum();
     let mut tokens = 0;
     for (index, members) in steps.iter().enumerate().skip(start) {
-        let (loss, preference) =
-            accumulate(&mut trainer, model, adapter.as_deref(), objective, members, batch_tokens).await?;
+        let (loss, preference) = accumulate(&mut learner, objective, members, batch_tokens, vocab_size).await?;
         let learning_rate = schedule.at(index as u32 + 1);
-        let grad_norm = trainer.update(model, adapter.as_deref_mut(), learning_rate).await?;
+        let grad_norm = learner.update(learning_rate).await?;
         let step = index + 1;
         if !grad_norm.is_finite() {
             return Err(Error::Diverged { step, value: grad_norm });
@@ -186,27 +187,28 @@ async fn fit<B: Backend, O: Objective>(
             num_tokens: before + tokens,
             preference,
         };
-        store.append(&metrics, &to_jsonl(std::slice::from_ref(&row)))?;
+        store.append(&metrics, &to_jsonl(std::slice::from_ref(&row))).await?;
         if step % options.save_steps == 0 || step == steps.len() {
             // After its metrics, so that these never lack a step that the state has.
-            store.write(&state, &trainer.state(model, adapter.as_deref_mut()).await?)?;
+            store.write(&state, &learner.save().await?).await?;
         }
         told(step, tokens, Some(&row))?;
     }
 
+    drop(learner);
     let weights = Output { store: &mut *store, name: folder };
     match adapter {
-        Some(adapter) => save_adapter(model.backend(), adapter, base_model, weights).await?,
-        None => save_model(model, None, encoder.text, cream_engine::Dtype::F32, weights).await?,
+        Some(adapter) => save_adapter(&*model, adapter, base_model, weights).await?,
+        None => save_model(&*model, None, encoder.text, cream_engine::Dtype::F32, weights).await?,
     }
-    store.remove(&state)?;
-    summary(store, folder)
+    store.remove(&state).await?;
+    summary(store, folder).await
 }
 
 /// Whether activations are recomputed, and tokens at once: as the options say, or as the device's memory takes.
 pub(crate) fn fitting_batch(
     stage: Stage,
-    outline: &Outline,
+    outline: Option<&Outline>,
     groups: &[Group],
     options: &TrainOptions,
     progress: &mut dyn Progress,
@@ -214,31 +216,30 @@ pub(crate) fn fitting_batch(
     let smaller = fewer_tokens(options.batch_tokens).map(|tokens| (true, tokens));
     fitting(
         stage,
-        outline.budget(),
+        outline,
         std::iter::once((options.recompute, options.batch_tokens)).chain(smaller),
-        |&(recompute, batch_tokens)| {
+        |outline, &(recompute, batch_tokens)| {
             let batch = largest_batch(groups, options.batch_size, batch_tokens, outline.config().vocab_size)?;
             Ok(MemoryPlan::train(outline, &batch, recompute)?)
         },
-        |(_, batch_tokens)| format!("--recompute --batch-tokens {batch_tokens}"),
+        |(_, batch_tokens)| format!("{stage}.recompute with {stage}.batch_tokens {batch_tokens}"),
         progress,
     )
 }
 
 /// Adds the gradient of one step's mean loss; returns that loss and the means of the rest.
-async fn accumulate<B: Backend, O: Objective>(
-    trainer: &mut Trainer<B>,
-    model: &Llama<B>,
-    adapter: Option<&Adapter<B>>,
+async fn accumulate<L: Learner, O: Objective>(
+    learner: &mut L,
     objective: &O,
     members: &[usize],
     batch_tokens: usize,
+    vocab_size: usize,
 ) -> Result<(f64, Option<PreferenceMetrics>)> {
     let groups: Vec<Group> = members.iter().map(|&i| objective.groups()[i].clone()).collect();
     let total: f64 = members.iter().map(|&i| objective.weight(i)).sum();
     let (mut loss, mut preference) = (0.0, None);
     for range in pack(&groups, batch_tokens) {
-        let batch = Batch::new(&groups[range.clone()], model.config().vocab_size)?;
+        let batch = Batch::new(&groups[range.clone()], vocab_size)?;
         let evaluate = |logps: &[f64]| -> Result<Vec<f64>> {
             let (mut gradient, mut rest) = (Vec::with_capacity(logps.len()), logps);
             for at in range {
@@ -253,33 +254,33 @@ async fn accumulate<B: Backend, O: Objective>(
             }
             Ok(gradient)
         };
-        trainer.accumulate(model, adapter, &batch, evaluate).await?;
+        learner.accumulate(&batch, evaluate).await?;
     }
     Ok((loss, preference))
 }
 
 /// The state that an earlier call of the same training saved; one that another left is removed.
-fn take_up(store: &mut dyn Store, folder: &str, record: &[u8]) -> Result<Option<Vec<u8>>> {
+async fn take_up(store: &mut dyn Store, folder: &str, record: &[u8]) -> Result<Option<Vec<u8>>> {
     let (name, state) = (join(folder, RECORD), join(folder, STATE));
-    if store.read(&name)?.as_deref() == Some(record) {
-        return store.read(&state);
+    if store.read(&name).await?.as_deref() == Some(record) {
+        return store.read(&state).await;
     }
-    store.remove(&state)?;
-    store.write(&name, record)?;
+    store.remove(&state).await?;
+    store.write(&name, record).await?;
     Ok(None)
 }
 
 /// Drops the metrics of steps after the saved state, the torn line of a kill among them.
-fn cut_metrics(store: &mut dyn Store, name: &str, steps: usize) -> Result<()> {
-    let Some(bytes) = store.read(name)? else { return Ok(()) };
+async fn cut_metrics(store: &mut dyn Store, name: &str, steps: usize) -> Result<()> {
+    let Some(bytes) = store.read(name).await? else { return Ok(()) };
     let len = bytes.split_inclusive(|&byte| byte == b'\n').take(steps).map(<[u8]>::len).sum();
-    if len < bytes.len() { store.truncate(name, len) } else { Ok(()) }
+    if len < bytes.len() { store.truncate(name, len).await } else { Ok(()) }
 }
 
 /// From the metrics of a finished training.
-pub(crate) fn summary(store: &dyn Store, folder: &str) -> Result<TrainSummary> {
+pub(crate) async fn summary(store: &dyn Store, folder: &str) -> Result<TrainSummary> {
     let name = join(folder, METRICS);
-    let bytes = store.read(&name)?.unwrap_or_default();
+    let bytes = store.read(&name).await?.unwrap_or_default();
     let rows = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(serde_json::from_slice);
     let rows: Vec<MetricsRow> = rows.collect::<Result<_, _>>().map_err(|e| Error::file(&name, e))?;
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {

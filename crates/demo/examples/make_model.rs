@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use cream::core::Sampling;
 use cream::core::philox::{Stream, normals, prompt_hash};
-use cream::engine::{Checkpoint, Cpu, Dtype, GenerateOptions, Llama, LlamaConfig, Message, Request, Text, hf};
+use cream::engine::{Checkpoint, Cpu, Drawn, Dtype, GenerateOptions, Llama, LlamaConfig, Message, Request, Text, hf};
 use cream::{Directory, Encoder, Output, Progress, SftRow, TrainOptions, Trainee, Turns, Update, save_model, sft};
 use cream_demo::{Family, Split, Task, VOCAB_SIZE, tasks, text_files};
 use pollster::block_on;
@@ -136,13 +136,13 @@ async fn report(model: &Llama<Cpu>, text: &Text) -> Result<()> {
         slots: 64,
     };
     let mut right = [0; Family::ALL.len()];
-    let mut drawn = Vec::new();
-    let keep = |answer| -> cream::engine::Result<()> {
-        drawn.push(answer);
+    let mut answers = Vec::new();
+    let told = |drawn: Drawn<'_>| -> cream::engine::Result<()> {
+        answers.extend(drawn.ended());
         Ok(())
     };
-    model.generate(None, &requests, &options, keep).await?;
-    for answer in drawn {
+    model.generate(None, &requests, &options, told).await?;
+    for answer in answers {
         let matches = text.said(&answer.tokens, answer.finish)? == tasks[answer.request].answer;
         right[answer.request % Family::ALL.len()] += usize::from(matches);
     }

@@ -232,15 +232,11 @@ impl<B: Backend> Adapter<B> {
     /// # Errors
     /// A device that was lost.
     pub async fn to_peft(&self, backend: &B, base_model: &str) -> Result<(String, Vec<u8>)> {
-        let mut tensors = BTreeMap::new();
-        for (layer, pairs) in self.blocks.iter().enumerate() {
-            for (linear, pair) in Linear::ALL.into_iter().zip(pairs) {
-                let Some(pair) = pair else { continue };
-                let shapes = [&pair.a, &pair.b].map(|m| vec![m.rows(), m.cols()]);
-                let factors = pair.read(backend).await?.into_iter().zip(shapes);
-                tensors.extend(factor_names(layer, linear).into_iter().zip(factors));
-            }
-        }
+        let matrices = self.matrices();
+        let buffers: Vec<&B::Buffer> = matrices.iter().filter_map(|matrix| matrix.buffer()).collect();
+        let shapes = matrices.iter().map(|matrix| vec![matrix.rows(), matrix.cols()]);
+        let factors = backend.read_all(&buffers).await?.into_iter().zip(shapes);
+        let tensors: BTreeMap<String, (Vec<f32>, Vec<usize>)> = self.names().into_iter().zip(factors).collect();
         let views = tensors.iter().map(|(name, (values, shape))| {
             let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
             (name, view.expect("as many values as its shape says"))
@@ -275,6 +271,18 @@ impl<B: Backend> Adapter<B> {
     fn matrices<'a>(&'a self) -> Vec<&'a Matrix<B>> {
         let factors = |pair: &'a Option<Lora<B>>| pair.as_ref().map(|Lora { a, b, .. }| [a, b]);
         self.blocks.iter().flat_map(|pairs| in_order(pairs.each_ref().map(factors))).collect()
+    }
+
+    /// Their PEFT names.
+    fn names(&self) -> Vec<String> {
+        let named = |layer: usize| {
+            let mut linears = Linear::ALL.into_iter();
+            in_order(self.blocks[layer].each_ref().map(|pair| {
+                let linear = linears.next()?;
+                pair.as_ref().map(|_| factor_names(layer, linear))
+            }))
+        };
+        (0..self.blocks.len()).flat_map(named).collect()
     }
 
     /// Numbers of each factor, in their order.

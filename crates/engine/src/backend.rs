@@ -4,7 +4,7 @@
 //! Sizes that follow from the buffers' lengths are not repeated. Arguments that do not fit each other are a mistake
 //! of this crate, not of a user's file, and panic.
 //!
-//! Nothing but [`Backend::read`] and [`Backend::read_indices`] waits for the device.
+//! Nothing but the functions that are futures waits for the device.
 
 pub(crate) mod plain;
 
@@ -148,6 +148,23 @@ pub trait Backend: Clone + std::fmt::Debug {
     fn name(&self) -> String;
     /// Decoding steps worth queueing before tokens are read back.
     fn steps_per_read(&self) -> usize;
+    /// A decoding step is queued and another will be: a good moment to let the device have it.
+    fn flush(&self) {}
+    /// Waits until all is done that was asked for: what a device has to say of it, it says here. For the end of loading,
+    /// which reads nothing.
+    fn finish(&self) -> impl Future<Output = Result<()>> {
+        async { Ok(()) }
+    }
+    /// Makes ready what `work` will need, where that takes time (pipelines); `work` itself may be gone through for it
+    /// but is not done: what it reads are zeros. `progress` is told how many are there, and of how many, and may end it.
+    fn prepare(
+        &self,
+        work: impl FnOnce(),
+        progress: impl FnMut(usize, usize) -> Result<()>,
+    ) -> impl Future<Output = Result<()>> {
+        let _ = (work, progress);
+        async { Ok(()) }
+    }
 
     /// Whether its kernels take a model of this shape, which `file` has.
     ///
@@ -186,6 +203,16 @@ pub trait Backend: Clone + std::fmt::Debug {
     fn plan(&self, segments: &[Segment]) -> Self::Plan;
     /// Waits for the device and copies a buffer back.
     fn read(&self, buffer: &Self::Buffer) -> impl Future<Output = Result<Vec<f32>>>;
+    /// The same of several buffers, all at once.
+    fn read_all(&self, buffers: &[&Self::Buffer]) -> impl Future<Output = Result<Vec<Vec<f32>>>> {
+        async move {
+            let mut out = Vec::with_capacity(buffers.len());
+            for buffer in buffers {
+                out.push(self.read(buffer).await?);
+            }
+            Ok(out)
+        }
+    }
     /// Waits for the device and copies indices back, all at once.
     fn read_indices(&self, indices: &[&Self::Indices]) -> impl Future<Output = Result<Vec<Vec<u32>>>>;
     /// Does `work`, waits for the device, and tells the seconds between by the device's own clock, where it has one.

@@ -238,6 +238,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::tests::golden_file;
 
     const DTYPES: [Dtype; 8] =
         [Dtype::Q8_0, Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q4_K, Dtype::Q5_K, Dtype::Q6_K];
@@ -250,8 +251,7 @@ mod tests {
 
     #[test]
     fn blocks_unpack_bit_for_bit_as_gguf_unpacks_them() {
-        let golden: BTreeMap<String, Golden> =
-            serde_json::from_str(include_str!("../../../tests/golden/blocks/blocks.json")).unwrap();
+        let golden: BTreeMap<String, Golden> = serde_json::from_slice(&golden_file("blocks/blocks.json")).unwrap();
         assert_eq!(golden.len(), DTYPES.len());
         for dtype in DTYPES {
             let Golden { bytes, values } = &golden[&format!("{dtype:?}")];

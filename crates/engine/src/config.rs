@@ -165,6 +165,7 @@ impl LlamaConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::golden_file;
 
     fn config() -> LlamaConfig {
         LlamaConfig {
@@ -192,7 +193,7 @@ mod tests {
             rope_scaling: Option<RopeScaling>,
             frequencies: Vec<f32>,
         }
-        let golden: Vec<Golden> = serde_json::from_str(include_str!("../../../tests/golden/rope.json")).unwrap();
+        let golden: Vec<Golden> = serde_json::from_slice(&golden_file("rope.json")).unwrap();
         assert_eq!(golden.len(), 5);
         for Golden { head_dim, rope_theta, rope_scaling, frequencies } in golden {
             let found = LlamaConfig { head_dim, rope_theta, rope_scaling, ..config() }.rope_frequencies();

@@ -57,6 +57,21 @@ pub enum Finish {
     Length,
 }
 
+/// Where a completion stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drawn<'a> {
+    /// Index of its request.
+    pub request: usize,
+    /// Index among the request's completions.
+    pub completion: usize,
+    /// All tokens that were drawn so far, the stop token among them.
+    pub tokens: &'a [u32],
+    /// How many of them, the last ones, are told of for the first time.
+    pub new: usize,
+    /// Why it ended; none while it is under way.
+    pub finish: Option<Finish>,
+}
+
 /// One finished completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
@@ -70,6 +85,20 @@ pub struct Generated {
     pub finish: Finish,
 }
 
+impl Drawn<'_> {
+    /// The completion, where it has ended.
+    pub fn ended(&self) -> Option<Generated> {
+        let Drawn { request, completion, tokens, finish, .. } = *self;
+        finish.map(|finish| Generated { request, completion, tokens: tokens.to_vec(), finish })
+    }
+}
+
+/// For tests, which look at whole completions.
+#[cfg(test)]
+pub(crate) fn ended(mut told: impl FnMut(Generated) -> Result<()>) -> impl FnMut(Drawn<'_>) -> Result<()> {
+    move |drawn| drawn.ended().map_or(Ok(()), &mut told)
+}
+
 /// Tokens of prompts computed in one forward pass.
 const PREFILL_ROWS: usize = 1024;
 
@@ -80,6 +109,13 @@ struct Active {
     /// Where its prompt's keys lie in the cache, index of a region.
     region: usize,
     tokens: Vec<u32>,
+}
+
+impl Active {
+    /// What is told of it.
+    fn drawn(&self, new: usize, finish: Option<Finish>) -> Drawn<'_> {
+        Drawn { request: self.request, completion: self.completion, tokens: &self.tokens, new, finish }
+    }
 }
 
 /// The part of the cache that holds one prompt, and how many completions still read it.
@@ -105,21 +141,21 @@ struct Generation<'a, B: Backend> {
 }
 
 impl<B: Backend> Llama<B> {
-    /// Completes every request; `finished` is told of each completion as it ends, in no particular order, and ends the
-    /// work at once by an error.
+    /// Completes every request; `told` hears of each completion whenever tokens of it were read from the device and when
+    /// it ends, in no particular order, and ends the work at once by an error.
     ///
     /// Keys and values take 8·K·E bytes a block for each of `slots * (longest prompt + max_new_tokens)` rows at most.
     ///
     /// # Errors
     /// An empty prompt, a token outside the vocabulary, a prompt that leaves no room within
     /// `max_position_embeddings`, bad sampling settings, no slots, logits that are not finite, a device that was lost, or
-    /// what `finished` says.
+    /// what `told` says.
     pub async fn generate<E: From<Error>>(
         &self,
         adapter: Option<&Adapter<B>>,
         requests: &[Request],
         options: &GenerateOptions,
-        mut finished: impl FnMut(Generated) -> Result<(), E>,
+        mut told: impl FnMut(Drawn<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.check(requests, options)?;
         if options.max_new_tokens == 0 || requests.is_empty() {
@@ -127,11 +163,11 @@ impl<B: Backend> Llama<B> {
         }
         let mut generation = Generation::new(self, adapter, requests, options);
         loop {
-            generation.refill(&mut finished).await?;
+            generation.refill(&mut told).await?;
             if generation.slots.iter().all(Option::is_none) {
                 return Ok(());
             }
-            generation.decode(&mut finished).await?;
+            generation.decode(&mut told).await?;
         }
     }
 
@@ -154,10 +190,29 @@ impl<B: Backend> Llama<B> {
         Ok(cache)
     }
 
+    /// Most bytes of the keys of a block.
+    fn cache_bytes(&self, requests: &[Request], options: &GenerateOptions) -> u64 {
+        let longest = requests.iter().map(|request| request.prompt.len()).max().unwrap_or(0) as u64;
+        let own_rows = (options.max_new_tokens as u64).saturating_add(self.backend().steps_per_read() as u64);
+        let completions = requests.iter().fold(0u64, |sum, request| sum.saturating_add(request.completions as u64));
+        let slots = completions.min(options.slots as u64);
+        let regions = slots.saturating_add(2).min(requests.len() as u64);
+        let rows = regions.saturating_mul(longest).saturating_add(slots.saturating_mul(own_rows));
+        let width = self.config().num_key_value_heads as u64 * self.config().head_dim as u64;
+        rows.saturating_mul(4 * width)
+    }
+
     fn check(&self, requests: &[Request], options: &GenerateOptions) -> Result<()> {
         options.sampling.validate()?;
         if options.slots == 0 {
             return Err(Error::Request("slots is 0, expected at least 1".into()));
+        }
+        let bytes = self.cache_bytes(requests, options);
+        if usize::try_from(bytes).is_err() {
+            let slots = options.slots;
+            let problem =
+                format!("{bytes} bytes of keys and values for {slots} slots: more than there are addresses for");
+            return Err(Error::Request(problem));
         }
         let (vocab_size, longest) = (self.config().vocab_size, self.config().max_position_embeddings);
         for Request { id, prompt, .. } in requests {
@@ -213,7 +268,7 @@ impl<'a, B: Backend> Generation<'a, B> {
     }
 
     /// Gives every free slot a completion, computing prompts as needed.
-    async fn refill<E: From<Error>>(&mut self, finished: &mut impl FnMut(Generated) -> Result<(), E>) -> Result<(), E> {
+    async fn refill<E: From<Error>>(&mut self, told: &mut impl FnMut(Drawn<'_>) -> Result<(), E>) -> Result<(), E> {
         loop {
             for slot in self.slots.iter_mut().filter(|slot| slot.is_none()) {
                 *slot = self.waiting.pop_front();
@@ -223,7 +278,7 @@ impl<'a, B: Backend> Generation<'a, B> {
             if prompts.is_empty() {
                 return Ok(());
             }
-            self.prefill(&prompts, finished).await?;
+            self.prefill(&prompts, told).await?;
         }
     }
 
@@ -253,7 +308,7 @@ impl<'a, B: Backend> Generation<'a, B> {
     async fn prefill<E: From<Error>>(
         &mut self,
         prompts: &[(usize, usize)],
-        finished: &mut impl FnMut(Generated) -> Result<(), E>,
+        told: &mut impl FnMut(Drawn<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let backend = self.model.backend();
         let (mut tokens, mut positions, mut at) = (Vec::new(), Vec::new(), Vec::new());
@@ -282,9 +337,11 @@ impl<'a, B: Backend> Generation<'a, B> {
         let first = self.step(&tokens, &positions, &segments, &at, Some(&head_rows), &streams, seen.as_mut());
         let first = backend.read_indices(&[&first]).await?.swap_remove(0);
         for (mut active, token) in drawn.into_iter().zip(first) {
-            match self.push(&mut active, token)? {
+            let finish = self.push(&mut active, token)?;
+            told(active.drawn(1, finish))?;
+            match finish {
                 None => self.waiting.push_back(active),
-                Some(finish) => finished(self.ended(active, finish))?,
+                Some(_) => self.regions[active.region].readers -= 1,
             }
         }
         Ok(())
@@ -341,15 +398,19 @@ impl<'a, B: Backend> Generation<'a, B> {
     }
 
     /// As many steps for all slots as are worth queueing, then one read.
-    async fn decode<E: From<Error>>(&mut self, finished: &mut impl FnMut(Generated) -> Result<(), E>) -> Result<(), E> {
+    async fn decode<E: From<Error>>(&mut self, told: &mut impl FnMut(Drawn<'_>) -> Result<(), E>) -> Result<(), E> {
         let backend = self.model.backend();
         let active: Vec<usize> = (0..self.slots.len()).filter(|&i| self.slots[i].is_some()).collect();
         let last = |slot: &Active| slot.tokens[slot.tokens.len() - 1];
         let tokens: Vec<u32> = active.iter().filter_map(|&i| self.slots[i].as_ref().map(last)).collect();
         let first = backend.indices(&tokens);
         let mut seen = self.seen(active.iter().filter_map(|&i| self.slots[i].as_ref()));
-        let mut history: Vec<B::Indices> = Vec::with_capacity(self.steps_per_read);
-        for ahead in 0..self.steps_per_read {
+        // No more than the completion takes that has most to come.
+        let left = |slot: &Active| self.options.max_new_tokens - slot.tokens.len();
+        let left = active.iter().filter_map(|&i| self.slots[i].as_ref().map(left)).max().unwrap_or(0);
+        let steps = self.steps_per_read.min(left);
+        let mut history: Vec<B::Indices> = Vec::with_capacity(steps);
+        for ahead in 0..steps {
             let (mut positions, mut segments, mut at, mut streams) = (vec![], vec![], vec![], vec![]);
             for (query, &i) in active.iter().enumerate() {
                 let Some(slot) = &self.slots[i] else { continue };
@@ -373,15 +434,26 @@ impl<'a, B: Backend> Generation<'a, B> {
             let tokens = history.last().unwrap_or(&first);
             let drawn = self.step(tokens, &positions, &segments, &at, None, &streams, seen.as_mut());
             history.push(drawn);
+            // The last one goes with the read.
+            if ahead + 1 < steps {
+                backend.flush();
+            }
         }
-        for drawn in backend.read_indices(&history.iter().collect::<Vec<_>>()).await? {
-            for (&i, token) in active.iter().zip(drawn) {
-                // A slot that ended earlier in this group of steps has nothing more to say.
-                let Some(mut slot) = self.slots[i].take() else { continue };
-                match self.push(&mut slot, token)? {
-                    None => self.slots[i] = Some(slot),
-                    Some(finish) => finished(self.ended(slot, finish))?,
+        let all_drawn = backend.read_indices(&history.iter().collect::<Vec<_>>()).await?;
+        for (query, &i) in active.iter().enumerate() {
+            let Some(mut slot) = self.slots[i].take() else { continue };
+            let (before, mut finish) = (slot.tokens.len(), None);
+            // What was drawn after its end means nothing.
+            for drawn in &all_drawn {
+                finish = self.push(&mut slot, drawn[query])?;
+                if finish.is_some() {
+                    break;
                 }
+            }
+            told(slot.drawn(slot.tokens.len() - before, finish))?;
+            match finish {
+                None => self.slots[i] = Some(slot),
+                Some(_) => self.regions[slot.region].readers -= 1,
             }
         }
         Ok(())
@@ -403,12 +475,5 @@ impl<'a, B: Backend> Generation<'a, B> {
             return Ok(Some(Finish::Stop));
         }
         Ok((active.tokens.len() == self.options.max_new_tokens).then_some(Finish::Length))
-    }
-
-    /// What became of a completion, whose slot and part of the cache are free.
-    fn ended(&mut self, active: Active, finish: Finish) -> Generated {
-        self.regions[active.region].readers -= 1;
-        let Active { request, completion, tokens, .. } = active;
-        Generated { request, completion, tokens, finish }
     }
 }

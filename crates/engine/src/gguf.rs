@@ -12,10 +12,12 @@ mod vocab;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::checkpoint::{Checkpoint, check_extra};
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::{Error, Result};
+use crate::source::{Reader, WeightSource};
 use crate::tensor::Tensor;
 use crate::text::Text;
 use container::Container;
@@ -25,7 +27,97 @@ const PARTS: [&str; 5] = ["blk.", "token_embd", "output", "rope_", "position_emb
 
 /// Reads the file called `name`. Tensors borrow from `bytes`, except q and k.
 pub fn load<'a>(name: &str, bytes: &'a [u8]) -> Result<(Checkpoint<'a>, Text)> {
-    let mut container = Container::read(name, bytes)?;
+    assemble(Container::read(name, bytes, bytes.len() as u64)?)
+}
+
+/// A file of which the tensors are read when they are asked for.
+#[derive(Debug)]
+pub struct Streamed<R> {
+    reader: R,
+    /// Its tensors are empty.
+    outline: Checkpoint<'static>,
+    /// Where their bytes lie, by Hugging Face's names.
+    places: BTreeMap<String, Range<u64>>,
+}
+
+/// Bytes that the header of a file is looked for in first; four times as many each time that they are too few.
+const FIRST_BYTES: u64 = 1 << 20;
+/// Most bytes that a header may take.
+const MOST_BYTES: u64 = 1 << 28;
+/// Most bytes of a tensor that decides what a model is: divisors of frequencies, biases.
+const SMALL: u64 = 1 << 20;
+
+/// Reads the header of the file called `name`, and with it all but the weights.
+///
+/// # Errors
+/// As [`load`]; what the reader says.
+pub async fn open<R: Reader>(name: &str, reader: R) -> Result<(Streamed<R>, Text)> {
+    let len = reader.len();
+    let mut read = FIRST_BYTES.min(len);
+    loop {
+        let bytes = reader.read(0..read).await?;
+        let mut container = match Container::read(name, &bytes, len) {
+            // What is wrong may be that it ends here.
+            Err(_) if read < len.min(MOST_BYTES) => {
+                read = (4 * read).min(len);
+                continue;
+            }
+            container => container?,
+        };
+        let mut places = BTreeMap::new();
+        for (tensor, at) in &container.places {
+            match hugging_face_name(tensor) {
+                Some(new) => _ = places.insert(new, at.clone()),
+                None if at.end - at.start <= SMALL => {
+                    let small = container.tensors.get_mut(tensor).expect("it has a place");
+                    small.bytes = Cow::Owned(reader.read(at.clone()).await?);
+                }
+                None => {}
+            }
+        }
+        let (checkpoint, text) = assemble(container)?;
+        let empty = |(name, tensor): (String, Tensor<'_>)| (name, Tensor { bytes: Cow::Owned(Vec::new()), ..tensor });
+        let Checkpoint { file, config, tensors } = checkpoint;
+        let outline = Checkpoint { file, config, tensors: tensors.into_iter().map(empty).collect() };
+        return Ok((Streamed { reader, outline, places }, text));
+    }
+}
+
+impl<R> Streamed<R> {
+    /// The model without its weights: every tensor is empty.
+    pub fn outline(&self) -> &Checkpoint<'static> {
+        &self.outline
+    }
+}
+
+impl<R: Reader> WeightSource for Streamed<R> {
+    fn file(&self) -> &str {
+        &self.outline.file
+    }
+
+    fn config(&self) -> &LlamaConfig {
+        &self.outline.config
+    }
+
+    async fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor<'_>> {
+        let outline = self.outline.tensor(name, shape)?;
+        let at = self.places[name].clone();
+        let (expected, bytes) = (at.end - at.start, self.reader.read(at).await?);
+        if bytes.len() as u64 != expected {
+            let problem = format_args!("{} bytes could be read, expected {expected}", bytes.len());
+            return Err(Error::file(&self.outline.file, name, problem));
+        }
+        let mut tensor = Tensor { dtype: outline.dtype, shape: outline.shape.clone(), bytes: Cow::Owned(bytes) };
+        if let Some(heads) = interleaved_heads(name, &self.outline.config) {
+            restore_rows(&self.outline.file, name, &mut tensor, heads)?;
+        }
+        Ok(tensor)
+    }
+}
+
+/// A model's parts, all of them checked.
+fn assemble(mut container: Container<'_>) -> Result<(Checkpoint<'_>, Text)> {
+    let name = &container.file.clone();
     keys::check_kind(&container)?;
     let architecture = container.string("general.architecture")?;
     if architecture != "llama" {
@@ -156,13 +248,11 @@ fn rename<'a>(
             continue;
         }
         let Some(new) = hugging_face_name(&name) else {
-            check_extra(file, &name, &PARTS, Some(&tensor), config)?;
+            check_extra(file, &name, &PARTS, (!tensor.bytes.is_empty()).then_some(&tensor), config)?;
             continue;
         };
-        if new.ends_with(".q_proj.weight") {
-            restore_rows(file, &name, &mut tensor, config.num_attention_heads)?;
-        } else if new.ends_with(".k_proj.weight") {
-            restore_rows(file, &name, &mut tensor, config.num_key_value_heads)?;
+        if let Some(heads) = interleaved_heads(&new, config) {
+            restore_rows(file, &name, &mut tensor, heads)?;
         }
         tensors.insert(new, tensor);
     }
@@ -192,6 +282,15 @@ fn hugging_face_name(name: &str) -> Option<String> {
     Some(format!("model.layers.{layer}.{part}.weight"))
 }
 
+/// Heads of a matrix whose rows the file interleaves.
+fn interleaved_heads(name: &str, config: &LlamaConfig) -> Option<usize> {
+    if name.ends_with(".q_proj.weight") {
+        Some(config.num_attention_heads)
+    } else {
+        name.ends_with(".k_proj.weight").then_some(config.num_key_value_heads)
+    }
+}
+
 /// Within each head, stored row 2 j + i becomes row i E/2 + j, for i in 0..2.
 fn restore_rows(file: &str, name: &str, tensor: &mut Tensor, heads: usize) -> Result<()> {
     let [rows, _] = tensor.shape[..] else {
@@ -201,6 +300,7 @@ fn restore_rows(file: &str, name: &str, tensor: &mut Tensor, heads: usize) -> Re
         let problem = format!("{rows} rows, expected a multiple of twice its {heads} heads");
         return Err(Error::file(file, name, problem));
     }
+    // None where they are still to be read.
     let row_bytes = tensor.bytes.len() / rows;
     let half = rows / heads / 2;
     let mut bytes = Vec::with_capacity(tensor.bytes.len());

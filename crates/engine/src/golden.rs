@@ -8,7 +8,8 @@ use pollster::block_on;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-use crate::tests::read;
+use crate::generate::ended;
+use crate::tests::{golden_file, read};
 use crate::tolerances::{GOLDEN, GOLDEN_GRADIENT};
 use crate::*;
 
@@ -176,8 +177,7 @@ struct Greedy {
 const NAMES: [&str; 2] = ["tied", "untied"];
 
 fn file(name: &str, file: &str) -> Vec<u8> {
-    let path = format!("../../tests/golden/{name}/{file}");
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+    golden_file(&format!("{name}/{file}"))
 }
 
 fn golden(name: &str) -> Golden {
@@ -298,7 +298,7 @@ fn loss_and_weight_gradients<B: Backend>(subject: &Subject<B>) {
             block_on(trainer.accumulate(&model, None, &batch, loss)).unwrap();
             let expected = file(name, "grads.safetensors");
             let expected = SafeTensors::deserialize(&expected).unwrap();
-            let gradients = trainer.gradients(&mut model, None);
+            let gradients = trainer.gradients(Trained::new(&mut model, None));
             assert_eq!(gradients.len(), expected.len());
             for (tensor, gradient) in gradients {
                 subject.gradient_close(gradient, expected.tensor(&tensor).unwrap().data(), &format!("{name} {tensor}"));
@@ -331,7 +331,7 @@ fn lora_gradients_and_ten_steps_of_adamw<B: Backend>(subject: &Subject<B>) {
             if step == 0 {
                 let expected = file(name, "lora_grads.safetensors");
                 let expected = SafeTensors::deserialize(&expected).unwrap();
-                let gradients = trainer.gradients(&mut model, Some(&mut adapter));
+                let gradients = trainer.gradients(Trained::new(&mut model, Some(&mut adapter)));
                 assert_eq!(gradients.len(), expected.len());
                 for (tensor, gradient) in gradients {
                     let tensor = tensor.replace("base_model.model.", "").replace(".weight", "");
@@ -342,7 +342,7 @@ fn lora_gradients_and_ten_steps_of_adamw<B: Backend>(subject: &Subject<B>) {
                     );
                 }
             }
-            let norm = block_on(trainer.update(&mut model, Some(&mut adapter), lr)).unwrap();
+            let norm = block_on(trainer.update(Trained::new(&mut model, Some(&mut adapter)), lr)).unwrap();
             subject.close(f64::from(norm), point.grad_norm, &format!("{name} gradient norm at step {step}"));
         }
         // What is written is what is read.
@@ -367,7 +367,7 @@ fn ten_steps_of_adamw_on_all_weights<B: Backend>(subject: &Subject<B>) {
                 Ok(losses.gradient())
             };
             block_on(trainer.accumulate(&model, None, &batch, loss)).unwrap();
-            let norm = block_on(trainer.update(&mut model, None, full.adamw.lr)).unwrap();
+            let norm = block_on(trainer.update(Trained::new(&mut model, None), full.adamw.lr)).unwrap();
             subject.close(f64::from(norm), point.grad_norm, &format!("{name} gradient norm at step {step}"));
         }
         let tensors = block_on(model.tensors(None)).unwrap();
@@ -410,7 +410,7 @@ fn greedy_tokens<B: Backend>(subject: &Subject<B>) {
             made[one.request] = one.tokens;
             Ok(())
         };
-        block_on(model.generate(None, &requests, &options, finished)).unwrap();
+        block_on(model.generate(None, &requests, &options, ended(finished))).unwrap();
         for (made, golden) in made.iter().zip(&golden.greedy) {
             assert_eq!(made, &golden.tokens, "{name}");
         }

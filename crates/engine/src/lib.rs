@@ -7,6 +7,8 @@
 //! What it does not do: it opens no files (bytes in, bytes out), knows no method (no rewards, no pairs, no losses:
 //! the caller says what the gradient with respect to each completion's log-probability is) and has no other
 //! architecture than Llama's.
+// wgpu's handles belong to one thread there, and elsewhere to any.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
 
 mod adapter;
 mod backend;
@@ -27,6 +29,8 @@ mod llama;
 mod matrix;
 mod memory;
 mod neutral;
+mod prepare;
+mod source;
 mod stand_in;
 mod tensor;
 #[cfg(test)]
@@ -41,12 +45,14 @@ pub use backend::{AdamW, Adapted, Backend, Heads, LinearGradient, NO_TOKEN, Norm
 pub use batch::{Batch, Group};
 pub use checkpoint::Checkpoint;
 pub use config::{LlamaConfig, RopeScaling};
-pub use cpu::{Cpu, CpuBuffer, CpuPacked};
+pub use cpu::{Cpu, CpuBuffer, CpuPacked, Rest};
 pub use error::{Error, Result};
-pub use generate::{Finish, GenerateOptions, Generated, Request};
+pub use generate::{Drawn, Finish, GenerateOptions, Generated, Request};
 pub use llama::Llama;
 pub use matrix::{Lora, Matrix, MatrixData};
 pub use memory::{Budget, MemoryPlan, Meter, Outline};
+pub use prepare::Uses;
+pub use source::{Reader, WeightSource};
 pub use tensor::{Dtype, Tensor};
 pub use text::{Date, Message, Text};
-pub use train::{Schedule, Trainer};
+pub use train::{Schedule, Trained, Trainer};

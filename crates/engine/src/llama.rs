@@ -9,6 +9,8 @@ use crate::checkpoint::Checkpoint;
 use crate::config::LlamaConfig;
 use crate::error::{Error, Result};
 use crate::matrix::{Lora, Matrix, MatrixData};
+use crate::memory::ready;
+use crate::source::WeightSource;
 use crate::tensor::Dtype;
 use crate::train::{BlockGradients, Gradients};
 
@@ -95,36 +97,63 @@ impl<B: Backend> Llama<B> {
     /// # Errors
     /// A tensor that is missing or has another shape than the config says; a shape that the device's kernels do not take.
     pub fn new(backend: B, checkpoint: &Checkpoint<'_>, trainable: bool) -> Result<Self> {
-        let config = checkpoint.config.clone();
-        backend.check(&checkpoint.file, &config)?;
-        let matrix = |name: &str, shape: [usize; 2]| -> Result<Matrix<B>> {
-            let tensor = checkpoint.tensor(name, &shape)?;
-            Ok(Matrix::all_stored(&backend, &[tensor], trainable).swap_remove(0))
+        ready(Llama::load(backend, checkpoint, trainable, |_, _| Ok(())))
+    }
+
+    /// The same from wherever the tensors lie, of which one is in memory at a time, or the few that lie behind each other
+    /// on the device. `told` hears how many are there, and of how many, and ends the loading by an error.
+    ///
+    /// # Errors
+    /// As [`Llama::new`]; what the source and `told` say.
+    pub async fn load<S: WeightSource>(
+        backend: B,
+        source: &S,
+        trainable: bool,
+        mut told: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Self> {
+        let config = source.config().clone();
+        backend.check(source.file(), &config)?;
+        let (mut there, all) = (0, config.tensor_shapes().len());
+        let mut told = |more| {
+            there += more;
+            told(there, all)
         };
-        let vector = |name: &str| -> Result<B::Buffer> {
-            Ok(backend.upload(&checkpoint.tensor(name, &[config.hidden_size])?.to_f32()))
+        let matrix = async |name: &str, shape: [usize; 2]| -> Result<Matrix<B>> {
+            let tensor = source.tensor(name, &shape).await?;
+            Ok(Matrix::all_stored(&backend, &[&tensor], trainable).swap_remove(0))
+        };
+        let vector = async |name: &str| -> Result<B::Buffer> {
+            Ok(backend.upload(&source.tensor(name, &[config.hidden_size]).await?.to_f32()))
         };
         let table = [config.vocab_size, config.hidden_size];
         let mut blocks = Vec::with_capacity(config.num_hidden_layers);
         for layer in 0..config.num_hidden_layers {
             let mut linears = Vec::with_capacity(7);
             for of_one_input in Linear::BY_INPUT {
-                let tensor = |linear: &Linear| checkpoint.tensor(&linear.weight_name(layer), &linear.shape(&config));
-                let tensors: Vec<_> = of_one_input.iter().map(tensor).collect::<Result<_>>()?;
-                linears.extend(Matrix::all_stored(&backend, &tensors, trainable));
+                let mut tensors = Vec::with_capacity(of_one_input.len());
+                for linear in of_one_input {
+                    tensors.push(source.tensor(&linear.weight_name(layer), &linear.shape(&config)).await?);
+                }
+                linears.extend(Matrix::all_stored(&backend, &tensors.iter().collect::<Vec<_>>(), trainable));
+                told(tensors.len())?;
             }
             let [attention, mlp] = norm_names(layer);
             blocks.push(Block {
-                attention_norm: vector(&attention)?,
-                mlp_norm: vector(&mlp)?,
+                attention_norm: vector(&attention).await?,
+                mlp_norm: vector(&mlp).await?,
                 linears: linears.try_into().expect("one for each of Linear::ALL"),
             });
+            told(2)?;
         }
+        let embedding = matrix("model.embed_tokens.weight", table).await?;
+        let norm = vector("model.norm.weight").await?;
+        let head = if config.tie_word_embeddings { None } else { Some(matrix("lm_head.weight", table).await?) };
+        told(2 + usize::from(head.is_some()))?;
         Ok(Llama {
-            embedding: matrix("model.embed_tokens.weight", table)?,
+            embedding,
             blocks,
-            norm: vector("model.norm.weight")?,
-            head: (!config.tie_word_embeddings).then(|| matrix("lm_head.weight", table)).transpose()?,
+            norm,
+            head,
             frequencies: backend.upload(&config.rope_frequencies()),
             backend,
             config,
@@ -507,34 +536,43 @@ impl<B: Backend> Llama<B> {
     /// # Errors
     /// A device that was lost.
     pub async fn tensors(&self, adapter: Option<&Adapter<B>>) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
-        let mut out = vec![self.table("model.embed_tokens.weight", &self.embedding).await?];
+        let (table, vector) = (vec![self.config.vocab_size, self.config.hidden_size], vec![self.config.hidden_size]);
+        let embedding = self.dense(&self.embedding, None)?;
+        let mut out = self.read_named(vec![("model.embed_tokens.weight".into(), table.clone(), &embedding)]).await?;
+        drop(embedding);
+        // One wait for a block: all of a large model's weights in f32 would not lie on its device at once.
         for (layer, block) in self.blocks.iter().enumerate() {
+            let mut dense = Vec::with_capacity(Linear::ALL.len());
             for linear in Linear::ALL {
-                let weight = &block.linears[linear as usize];
-                let mut values = self.dense(weight, lora(adapter, layer, linear)).await?;
-                out.push((linear.weight_name(layer), vec![weight.rows(), weight.cols()], std::mem::take(&mut values)));
+                dense.push(self.dense(&block.linears[linear as usize], lora(adapter, layer, linear))?);
             }
-            let [attention, mlp] = norm_names(layer);
-            out.push(self.vector(attention, &block.attention_norm).await?);
-            out.push(self.vector(mlp, &block.mlp_norm).await?);
+            let mut named = Vec::new();
+            for (linear, values) in Linear::ALL.into_iter().zip(&dense) {
+                named.push((linear.weight_name(layer), linear.shape(&self.config).to_vec(), values));
+            }
+            let norms = [&block.attention_norm, &block.mlp_norm];
+            named.extend(norm_names(layer).into_iter().zip(norms).map(|(name, norm)| (name, vector.clone(), norm)));
+            out.extend(self.read_named(named).await?);
         }
-        out.push(self.vector("model.norm.weight".into(), &self.norm).await?);
-        if let Some(head) = &self.head {
-            out.push(self.table("lm_head.weight", head).await?);
-        }
+        let head = self.head.as_ref().map(|head| self.dense(head, None)).transpose()?;
+        let mut named = vec![("model.norm.weight".to_string(), vector, &self.norm)];
+        named.extend(head.iter().map(|head| ("lm_head.weight".to_string(), table.clone(), head)));
+        out.extend(self.read_named(named).await?);
         Ok(out)
     }
 
-    async fn table(&self, name: &str, matrix: &Matrix<B>) -> Result<(String, Vec<usize>, Vec<f32>)> {
-        Ok((name.into(), vec![matrix.rows(), matrix.cols()], self.dense(matrix, None).await?))
-    }
-
-    async fn vector(&self, name: String, buffer: &B::Buffer) -> Result<(String, Vec<usize>, Vec<f32>)> {
-        Ok((name, vec![self.config.hidden_size], self.backend.read(buffer).await?))
+    /// All of these in one wait.
+    async fn read_named(
+        &self,
+        named: Vec<(String, Vec<usize>, &B::Buffer)>,
+    ) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+        let buffers: Vec<&B::Buffer> = named.iter().map(|(_, _, buffer)| *buffer).collect();
+        let values = self.backend.read_all(&buffers).await?;
+        Ok(named.into_iter().zip(values).map(|((name, shape, _), values)| (name, shape, values)).collect())
     }
 
     /// A matrix as f32, `[rows, cols]`: its rows are looked up as an embedding's are.
-    async fn dense(&self, matrix: &Matrix<B>, lora: Option<&Lora<B>>) -> Result<Vec<f32>> {
+    fn dense(&self, matrix: &Matrix<B>, lora: Option<&Lora<B>>) -> Result<B::Buffer> {
         let all: Vec<u32> = (0..matrix.rows() as u32).collect();
         let mut out = self.backend.buffer(matrix.rows() * matrix.cols());
         self.backend.embed(matrix, &self.backend.indices(&all), &mut out);
@@ -542,7 +580,7 @@ impl<B: Backend> Llama<B> {
             let MatrixData::Dense(b) = b.data() else { return Err(Error::Request("a packed adapter".into())) };
             self.backend.matmul_backward_input(b, a, *scale, true, &mut out);
         }
-        self.backend.read(&out).await
+        Ok(out)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Matrices of a model: dense f32 on the device, or as their file packs them; and low-rank pairs.
 
 use crate::backend::Backend;
-use crate::error::Result;
 use crate::tensor::{Dtype, Tensor};
 
 /// A row-major matrix, `[rows, cols]`.
@@ -99,17 +98,4 @@ pub struct Lora<B: Backend> {
     pub b: Matrix<B>,
     /// alpha / R
     pub scale: f32,
-}
-
-impl<B: Backend> Lora<B> {
-    /// Both factors read back, A then B.
-    pub(crate) async fn read(&self, backend: &B) -> Result<[Vec<f32>; 2]> {
-        let mut out = [Vec::new(), Vec::new()];
-        for (values, matrix) in out.iter_mut().zip([&self.a, &self.b]) {
-            if let Some(buffer) = matrix.buffer() {
-                *values = backend.read(buffer).await?;
-            }
-        }
-        Ok(out)
-    }
 }

@@ -23,7 +23,7 @@ use crate::batch::Batch;
 use crate::error::Result;
 use crate::generate::{GenerateOptions, Request};
 use crate::llama::Llama;
-use crate::train::Trainer;
+use crate::train::{Trained, Trainer};
 use sizes::Sizes;
 
 /// How much of a device's memory may be taken.
@@ -89,7 +89,7 @@ impl MemoryPlan {
         let completions = batch.completion_lens.len();
         let loss = |_: &[f64]| -> Result<Vec<f64>> { Ok(vec![0.0; completions]) };
         ready(trainer.accumulate(model, adapter.as_ref(), batch, loss))?;
-        ready(trainer.update(model, adapter.as_mut(), 0.0))?;
+        ready(trainer.update(Trained::new(model, adapter.as_mut()), 0.0))?;
         Ok(planned.finish())
     }
 }
@@ -125,10 +125,10 @@ impl Planned {
 }
 
 /// The result of a future that has nothing to wait for.
-fn ready<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => unreachable!("sizes are there at once"),
+        Poll::Pending => unreachable!("what lies in memory is there at once"),
     }
 }
 

@@ -57,3 +57,7 @@ pub(crate) const DIFFERENCE: f64 = 5e-3;
 /// Bytes that a pool takes against the plan, relative: sizes are rounded up by an eighth at most, and free storage of one
 /// size does not serve another.
 pub(crate) const PLAN: f64 = 0.2;
+
+/// Gradients summed over the parts of a batch against those of the whole, in f32 in another order: norm of the difference
+/// over the norm.
+pub(crate) const RANKS: f64 = 1e-5;

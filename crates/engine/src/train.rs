@@ -85,7 +85,7 @@ impl<B: Backend> Gradients<B> {
         }
     }
 
-    /// All buffers, in the order of [`parameters`].
+    /// All buffers, in the order of [`Trained::parameters`].
     fn buffers(&self) -> Vec<&B::Buffer> {
         let mut out: Vec<&B::Buffer> = self.embedding.iter().collect();
         for block in &self.blocks {
@@ -101,18 +101,78 @@ impl<B: Backend> Gradients<B> {
     }
 }
 
-/// What is trained, by name: the pairs of the adapter or, without one, all weights.
-fn parameters<'a, B: Backend>(
-    model: &'a mut Llama<B>,
-    adapter: Option<&'a mut Adapter<B>>,
-) -> Result<Vec<(String, &'a mut B::Buffer)>> {
-    let named = match adapter {
-        Some(adapter) => adapter.parameters_mut(),
-        None => model.parameters_mut(),
-    };
-    let packed = |name: &str| Error::Request(format!("{name} is packed, expected a model loaded as trainable"));
-    let dense = |(name, buffer): (String, Option<_>)| buffer.ok_or_else(|| packed(&name)).map(|b| (name, b));
-    named.into_iter().map(dense).collect()
+/// What is trained.
+#[derive(Debug)]
+pub enum Trained<'a, B: Backend> {
+    /// The pairs of an adapter over a model that stays as it is.
+    Adapter {
+        /// The base.
+        model: &'a Llama<B>,
+        /// Changed by every step.
+        adapter: &'a mut Adapter<B>,
+    },
+    /// All weights of a model that was loaded as trainable.
+    Weights(&'a mut Llama<B>),
+}
+
+impl<'a, B: Backend> Trained<'a, B> {
+    /// The adapter, where there is one, or else the weights of the model.
+    pub fn new(model: &'a mut Llama<B>, adapter: Option<&'a mut Adapter<B>>) -> Self {
+        match adapter {
+            Some(adapter) => Trained::Adapter { model, adapter },
+            None => Trained::Weights(model),
+        }
+    }
+
+    /// The model, and the adapter over it.
+    pub fn parts(&self) -> (&Llama<B>, Option<&Adapter<B>>) {
+        match self {
+            Trained::Adapter { model, adapter } => (model, Some(adapter)),
+            Trained::Weights(model) => (model, None),
+        }
+    }
+
+    /// The same for a shorter time.
+    pub fn reborrow(&mut self) -> Trained<'_, B> {
+        match self {
+            Trained::Adapter { model, adapter } => Trained::Adapter { model, adapter },
+            Trained::Weights(model) => Trained::Weights(model),
+        }
+    }
+
+    /// Its tensors by name.
+    fn parameters(&mut self) -> Result<Vec<(String, &mut B::Buffer)>> {
+        let named = match self {
+            Trained::Adapter { adapter, .. } => adapter.parameters_mut(),
+            Trained::Weights(model) => model.parameters_mut(),
+        };
+        let packed = |name: &str| Error::Request(format!("{name} is packed, expected a model loaded as trainable"));
+        let dense = |(name, buffer): (String, Option<_>)| buffer.ok_or_else(|| packed(&name)).map(|b| (name, b));
+        named.into_iter().map(dense).collect()
+    }
+}
+
+impl<B: Backend> Gradients<B> {
+    /// The same as [`Gradients::buffers`].
+    fn buffers_mut(&mut self) -> Vec<&mut B::Buffer> {
+        let mut out: Vec<&mut B::Buffer> = self.embedding.iter_mut().collect();
+        for BlockGradients { attention_norm, mlp_norm, linears } in &mut self.blocks {
+            out.extend(attention_norm.iter_mut().chain(mlp_norm));
+            // A block's linears are all weights, or pairs and frozen ones.
+            let mut weights = Vec::new();
+            out.extend(in_order(linears.each_mut().map(|own| match own {
+                OwnGradient::Lora { a, b } => Some([a, b]),
+                OwnGradient::Weight(weight) => {
+                    weights.push(weight);
+                    None
+                }
+                OwnGradient::Frozen => None,
+            })));
+            out.extend(weights);
+        }
+        out.extend(self.norm.iter_mut().chain(&mut self.head));
+        out
+    }
 }
 
 /// Whether weight decay acts on a parameter of this name: `get_decay_parameter_names` of transformers' Trainer.
@@ -154,7 +214,7 @@ impl<B: Backend> Trainer<B> {
     /// completion of the batch, in order, and answers with the derivative of the loss with respect to each.
     ///
     /// # Errors
-    /// What `loss` says, or a device that was lost.
+    /// What `loss` says, or a device that failed or was lost; then no batch is counted since the last step.
     pub async fn accumulate<E: From<Error>>(
         &mut self,
         model: &Llama<B>,
@@ -163,7 +223,8 @@ impl<B: Backend> Trainer<B> {
         loss: impl FnOnce(&[f64]) -> Result<Vec<f64>, E>,
     ) -> Result<(), E> {
         let (tape, logps) = model.forward(adapter, batch, self.recompute);
-        let logps = model.backend().read(&logps).await?;
+        // What went wrong may be of the batch before.
+        let logps = model.backend().read(&logps).await.inspect_err(|_| self.gradients = None)?;
         let sums: Vec<f64> = batch.split(&logps).map(|l| l.iter().map(|&l| f64::from(l)).sum()).collect();
         let per_completion = loss(&sums)?;
         let per_token: Vec<f32> = per_completion
@@ -176,14 +237,55 @@ impl<B: Backend> Trainer<B> {
         Ok(())
     }
 
+    /// Forgets the gradients accumulated since the last step.
+    pub fn forget(&mut self) {
+        self.gradients = None;
+    }
+
+    /// All gradients accumulated since the last step, as one array: zeros before the first batch. With
+    /// [`Trainer::replace_gradients`], the place where a sum over ranks that share a step's batches goes, between the last
+    /// [`Trainer::accumulate`] and [`Trainer::update`]: every rank reads its own, sums them with those of all others, and
+    /// goes on with the sum. Steps stay alike on all ranks if they began alike, with one model, adapter and state.
+    ///
+    /// The order is that of what is trained: for an adapter block by block and input by input, every A before every B; for
+    /// all weights that of the model's forward pass. It follows from the shapes alone, and so is every rank's. A rank
+    /// without a batch for this step takes part with zeros. Numbers are sums of what `loss` gave: where that was divided by
+    /// a count of pairs, it must have been the count over all ranks.
+    ///
+    /// # Errors
+    /// A device that failed or was lost.
+    pub async fn read_gradients(&mut self, model: &Llama<B>, adapter: Option<&Adapter<B>>) -> Result<Vec<f32>> {
+        let gradients = self.gradients.get_or_insert_with(|| Gradients::zeros(model, adapter));
+        Ok(model.backend().read_all(&gradients.buffers()).await?.concat())
+    }
+
+    /// Takes these for the gradients of this step, in the order of [`Trainer::read_gradients`].
+    ///
+    /// # Errors
+    /// Another number of values than these are.
+    pub fn replace_gradients(&mut self, model: &Llama<B>, adapter: Option<&Adapter<B>>, values: &[f32]) -> Result<()> {
+        let backend = model.backend();
+        let gradients = self.gradients.get_or_insert_with(|| Gradients::zeros(model, adapter));
+        let lens: Vec<usize> = gradients.buffers().into_iter().map(|buffer| backend.len(buffer)).collect();
+        let all: usize = lens.iter().sum();
+        if values.len() != all {
+            return Err(Error::Request(format!("{} gradients, expected {all} of this trainer", values.len())));
+        }
+        let (mut rest, mut parts) = (values, Vec::with_capacity(lens.len()));
+        for len in lens {
+            let (own, others) = rest.split_at(len);
+            parts.push(own);
+            rest = others;
+        }
+        let uploaded = backend.upload_all(&parts);
+        gradients.buffers_mut().into_iter().zip(uploaded).for_each(|(buffer, new)| *buffer = new);
+        Ok(())
+    }
+
     /// The gradients so far under their tensors' names.
     #[cfg(test)]
-    pub(crate) fn gradients(
-        &mut self,
-        model: &mut Llama<B>,
-        adapter: Option<&mut Adapter<B>>,
-    ) -> Vec<(String, &B::Buffer)> {
-        let named = parameters(model, adapter).unwrap();
+    pub(crate) fn gradients(&mut self, mut trained: Trained<'_, B>) -> Vec<(String, &B::Buffer)> {
+        let named = trained.parameters().unwrap();
         let gradients = self.gradients.as_ref().unwrap();
         named.into_iter().map(|(name, _)| name).zip(gradients.buffers()).collect()
     }
@@ -193,15 +295,10 @@ impl<B: Backend> Trainer<B> {
     /// moments and step count are as they were.
     ///
     /// # Errors
-    /// No batch since the last step, a model not loaded as trainable where no adapter is given, or a device that was lost.
-    pub async fn update(
-        &mut self,
-        model: &mut Llama<B>,
-        adapter: Option<&mut Adapter<B>>,
-        learning_rate: f32,
-    ) -> Result<f32> {
-        let backend = model.backend().clone();
-        let parameters = parameters(model, adapter)?;
+    /// No batch since the last step, weights that are trained and were not loaded as trainable, or a device that was lost.
+    pub async fn update(&mut self, mut trained: Trained<'_, B>, learning_rate: f32) -> Result<f32> {
+        let backend = trained.parts().0.backend().clone();
+        let parameters = trained.parameters()?;
         let gradients = self.gradients.take().ok_or_else(|| Error::Request("an update without a batch".into()))?;
         let mut norm_squared = backend.buffer(1);
         backend.sum_of_squares(&gradients.buffers(), &mut norm_squared);
@@ -224,14 +321,14 @@ impl<B: Backend> Trainer<B> {
     ///
     /// # Errors
     /// A device that was lost.
-    pub async fn state(&self, model: &mut Llama<B>, adapter: Option<&mut Adapter<B>>) -> Result<Vec<u8>> {
-        let backend = model.backend().clone();
-        let mut tensors = BTreeMap::new();
-        for ((name, value), [first, second]) in parameters(model, adapter)?.into_iter().zip(&self.moments) {
-            for (kind, buffer) in KINDS.iter().zip([&*value, first, second]) {
-                tensors.insert(format!("{name}.{kind}"), backend.read(buffer).await?);
-            }
+    pub async fn state(&self, mut trained: Trained<'_, B>) -> Result<Vec<u8>> {
+        let backend = trained.parts().0.backend().clone();
+        let (mut names, mut buffers) = (Vec::new(), Vec::new());
+        for ((name, value), [first, second]) in trained.parameters()?.into_iter().zip(&self.moments) {
+            names.extend(KINDS.map(|kind| format!("{name}.{kind}")));
+            buffers.extend([&*value, first, second]);
         }
+        let tensors: BTreeMap<String, Vec<f32>> = names.into_iter().zip(backend.read_all(&buffers).await?).collect();
         let views = tensors.iter().map(|(name, values)| {
             let view = TensorView::new(safetensors::Dtype::F32, vec![values.len()], bytemuck::cast_slice(values));
             (name, view.expect("a vector of as many values"))
@@ -244,16 +341,16 @@ impl<B: Backend> Trainer<B> {
     ///
     /// # Errors
     /// A state that is cut short or of another shape; nothing has changed then.
-    pub fn restore(&mut self, model: &mut Llama<B>, adapter: Option<&mut Adapter<B>>, state: &[u8]) -> Result<()> {
+    pub fn restore(&mut self, mut trained: Trained<'_, B>, state: &[u8]) -> Result<()> {
         let bad = |field: &str, problem: String| Error::file("training state", field, problem);
         let (_, header) = SafeTensors::read_metadata(state).map_err(|e| bad("header", e.to_string()))?;
         let step = header.metadata().as_ref().and_then(|m| m.get("step")?.parse().ok());
         let step = step.ok_or_else(|| bad("step", "missing, expected a number".into()))?;
         let file = SafeTensors::deserialize(state).map_err(|e| bad("header", e.to_string()))?;
-        let backend = model.backend().clone();
+        let backend = trained.parts().0.backend().clone();
         // By kind, in the order of the parameters: what lies behind each other still does.
         let mut buffers: [Vec<(String, &mut B::Buffer)>; 3] = Default::default();
-        for ((name, value), [first, second]) in parameters(model, adapter)?.into_iter().zip(&mut self.moments) {
+        for ((name, value), [first, second]) in trained.parameters()?.into_iter().zip(&mut self.moments) {
             for ((of_kind, kind), buffer) in buffers.iter_mut().zip(KINDS).zip([value, first, second]) {
                 of_kind.push((format!("{name}.{kind}"), buffer));
             }

@@ -20,7 +20,8 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     let peers = crate::root().join("crates/xtask/peers");
 
     let ours = |args: &[&str]| {
-        let mut command = crate::cargo(&["run", "--release", "--quiet", "--package", "cream", "--", "bench", "--json"]);
+        let mut command =
+            crate::cargo(&["run", "--release", "--quiet", "--package", "cream-cli", "--", "bench", "--json"]);
         rows(command.args(args).args(quick).args(["--threads", &threads]))
     };
     let theirs = |python: &OsString, script: &str| {

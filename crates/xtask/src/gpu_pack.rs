@@ -20,7 +20,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     };
     let programs = [
         ("xtask", built(&["build", "--package", "xtask"])?),
-        ("cream", built(&["build", "--package", "cream"])?),
+        ("cream", built(&["build", "--package", "cream-cli"])?),
         (TESTS, built(&["test", "--no-run", "--package", "cream-engine", "--features", "gpu", "--lib"])?),
     ];
     for (name, program) in programs {

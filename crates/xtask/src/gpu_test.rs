@@ -47,7 +47,7 @@ fn beside_us(name: &str) -> Result<PathBuf> {
 
 fn cream(args: &[&str]) -> Result<Command> {
     let mut command = if has_cargo() {
-        crate::cargo(&["run", "--release", "--locked", "--quiet", "--package", "cream", "--"])
+        crate::cargo(&["run", "--release", "--locked", "--quiet", "--package", "cream-cli", "--"])
     } else {
         Command::new(beside_us("cream")?)
     };

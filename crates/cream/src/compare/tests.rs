@@ -68,7 +68,8 @@ fn call_with(
         text: &text,
         base_model: "tiny",
         fingerprint: "of tiny",
-        outlines: &outlines(&files, Budget::default()),
+        context: 256,
+        outlines: Some(&outlines(&files, Budget::default())),
         load: &mut load,
         external: if with_rewards { Some(&mut letters) } else { None },
     };

@@ -1,9 +1,8 @@
 //! Answers that the model writes.
 
-use cream_engine::Backend;
-
 use super::{AnswerMode, AnswerRow, EvalOptions, Measures, Outcome};
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::policy::{Encoder, Policy};
 use crate::progress::Progress;
 use crate::rows::Prompt;
@@ -16,6 +15,7 @@ pub(crate) struct Prepared {
     right: Vec<String>,
     pub(super) mode: AnswerMode,
     pub(super) sampling: SampleOptions,
+    seed: u64,
 }
 
 /// Answers are as long as the options say, or as is usual, or as the model's context leaves beside the longest prompt.
@@ -38,7 +38,10 @@ pub(super) fn prepare(
         rows.iter().map(|row| Prompt { id: row.id.clone(), prompt: row.prompt.clone() }).collect();
     let mut sampling = SampleOptions {
         completions: 1,
-        temperature: 0.0,
+        temperature: options.temperature,
+        // What is measured is the model, not how it is cut off.
+        top_k: 0,
+        top_p: 1.0,
         max_new_tokens: 1,
         slots: options.slots,
         chunk_size: rows.len().max(1),
@@ -62,18 +65,18 @@ pub(super) fn prepare(
         None => EvalOptions::MAX_NEW_TOKENS,
     };
     sampling.validate()?;
-    Ok(Prepared { prompts, right, mode, sampling })
+    Ok(Prepared { prompts, right, mode, sampling, seed: options.seed })
 }
 
-pub(super) async fn evaluate<B: Backend>(
-    policy: Policy<'_, B>,
+pub(super) async fn evaluate<M: Model>(
+    policy: Policy<'_, M>,
     name: &str,
     prepared: Prepared,
     progress: &mut dyn Progress,
 ) -> Result<(Vec<Outcome>, Measures)> {
-    let Prepared { prompts, right, mode, sampling } = prepared;
+    let Prepared { prompts, right, mode, sampling, seed } = prepared;
     let output = Output { store: &mut Memory::default(), name };
-    let written = sample(policy, &prompts, &sampling, 0, output, progress).await?;
+    let written = sample(policy, &prompts, &sampling, seed, output, progress).await?;
     let outcome = |(row, answer): (crate::rows::Completions, String)| {
         let completion = row.completions.into_iter().next().map(|completion| completion.text).unwrap_or_default();
         let found = mode.extract(&completion);

@@ -1,10 +1,11 @@
 //! Multiple choice by log-likelihood.
 
-use cream_engine::{Backend, Finish, Group};
+use cream_engine::{Finish, Group};
 
 use super::{ChoiceRow, EvalOptions, Measures, Outcome, share};
 use crate::budget::outline;
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::policy::{Encoder, Policy};
 use crate::progress::{Progress, Stage, Update};
 use crate::rows::{Completion, Turns};
@@ -15,8 +16,8 @@ pub(super) fn prepare(encoder: Encoder<'_>, rows: &[ChoiceRow], options: &EvalOp
     rows.iter().map(|row| group(encoder, row, options.chat)).collect()
 }
 
-pub(super) async fn evaluate<B: Backend>(
-    policy: Policy<'_, B>,
+pub(super) async fn evaluate<M: Model>(
+    policy: Policy<'_, M>,
     name: &str,
     rows: &[ChoiceRow],
     groups: Vec<Group>,
@@ -25,7 +26,7 @@ pub(super) async fn evaluate<B: Backend>(
 ) -> Result<(Vec<Outcome>, Measures)> {
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     let outline = outline(policy.model, policy.adapter);
-    let batch_tokens = fitting_tokens(&outline, &groups, groups.len(), options.batch_tokens, progress)?;
+    let batch_tokens = fitting_tokens(outline.as_ref(), &groups, groups.len(), options.batch_tokens, progress)?;
     let mut told = |done, tokens| {
         progress.update(&Update { stage: Stage::Score, output: name, done, total: rows.len(), tokens, metrics: None })
     };

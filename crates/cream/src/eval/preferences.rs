@@ -1,9 +1,8 @@
 //! Preferences by the implicit reward.
 
-use cream_engine::Backend;
-
 use super::{EvalOptions, Measures, Outcome, PreferenceRow};
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::policy::{Encoder, Policy};
 use crate::progress::Progress;
 use crate::rows::{Completion, Completions, Scores};
@@ -22,9 +21,9 @@ pub(super) fn prepare(encoder: Encoder<'_>, rows: &[PreferenceRow]) -> Result<Ve
     Ok(pairs)
 }
 
-pub(super) async fn evaluate<B: Backend>(
-    policy: Policy<'_, B>,
-    reference: Option<Policy<'_, B>>,
+pub(super) async fn evaluate<M: Model>(
+    policy: Policy<'_, M>,
+    reference: Option<Policy<'_, M>>,
     name: &str,
     pairs: Vec<Completions>,
     options: &EvalOptions,

@@ -1,12 +1,11 @@
 //! Steps 1 to 5 up to where pairs are kept: completions, their scores and rewards, rankings. Each leaves its file, and is
 //! not done again where the file is there.
 
-use cream_engine::Backend;
-
 use super::{Iteration, folder};
 use crate::error::{Error, Result};
 use crate::jsonl::{Row, read_jsonl, to_jsonl};
 use crate::judge::{judge_prompts, judge_rewards};
+use crate::model::Model;
 use crate::pair::{PairInputs, Pairing, Previous, RejectedFrom, Reward, check_rewards, pair};
 use crate::policy::{Encoder, Policy};
 use crate::rows::{Completions, Prompt, Rewards, Scores};
@@ -14,7 +13,7 @@ use crate::sample::{SampleOptions, sample};
 use crate::score::score;
 use crate::store::{Output, join};
 
-impl<B: Backend> Iteration<'_, '_, B> {
+impl<M: Model> Iteration<'_, '_, M> {
     /// Completions of M_t, ranked and paired.
     pub(crate) async fn rank(&mut self, t: usize) -> Result<Pairing> {
         let completions = self.completions(t).await?;
@@ -24,11 +23,11 @@ impl<B: Backend> Iteration<'_, '_, B> {
             let model = self.models.number(model);
             let name = join(&folder(t), &format!("scores-{role}.jsonl"));
             let same = scored.iter().find(|(other, _)| *other == model).map(|(_, scores)| scores.clone());
-            let scores = match (self.found(&name)?, same) {
+            let scores = match (self.found(&name).await?, same) {
                 (Some(scores), _) => scores,
                 (None, Some(scores)) => {
                     self.progress.log(&format!("{name}: M{model} again, the same numbers"));
-                    self.store.write(&name, &to_jsonl(&scores))?;
+                    self.store.write(&name, &to_jsonl(&scores)).await?;
                     scores
                 }
                 (None, None) => self.scores(model, &completions, &name).await?,
@@ -55,8 +54,8 @@ impl<B: Backend> Iteration<'_, '_, B> {
     }
 
     /// The rows of a file that an earlier call made.
-    pub(super) fn found<R: Row>(&self, name: &str) -> Result<Option<Vec<R>>> {
-        match self.store.read(name)? {
+    pub(super) async fn found<R: Row>(&self, name: &str) -> Result<Option<Vec<R>>> {
+        match self.store.read(name).await? {
             Some(bytes) if bytes.is_empty() => Ok(Some(Vec::new())),
             bytes => bytes.map(|bytes| read_jsonl(name, bytes.as_slice())).transpose(),
         }
@@ -76,7 +75,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
         if self.anchors() == 0 {
             return self.drawn(t, prompts, &config.sample, t, encoder, &name).await;
         }
-        if let Some(rows) = self.found(&name)? {
+        if let Some(rows) = self.found(&name).await? {
             return Ok(rows);
         }
         // Those of M0 are drawn once for all rounds.
@@ -86,7 +85,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
         for (row, anchors) in rows.iter_mut().zip(anchors) {
             row.completions.extend(anchors.completions);
         }
-        self.store.write(&name, &to_jsonl(&rows))?;
+        self.store.write(&name, &to_jsonl(&rows)).await?;
         Ok(rows)
     }
 
@@ -100,11 +99,11 @@ impl<B: Backend> Iteration<'_, '_, B> {
         encoder: Encoder<'_>,
         name: &str,
     ) -> Result<Vec<Completions>> {
-        if let Some(rows) = self.found(name)? {
+        if let Some(rows) = self.found(name).await? {
             return Ok(rows);
         }
         let (seed, fingerprint) = (self.models.inputs.config.seed_of(t), self.models.fingerprint(model));
-        let (model, adapter) = self.models.get(model, false, &*self.store)?;
+        let (model, adapter) = self.models.get(model, false, &*self.store).await?;
         let policy = Policy { model, adapter: adapter.as_ref(), encoder, fingerprint: &fingerprint };
         let output = Output { store: &mut *self.store, name };
         sample(policy, prompts, options, seed, output, &mut *self.progress).await
@@ -114,7 +113,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
     pub(super) async fn scores(&mut self, model: usize, rows: &[Completions], name: &str) -> Result<Vec<Scores>> {
         let options = &self.models.inputs.config.score;
         let (encoder, fingerprint) = (self.models.encoder(), self.models.fingerprint(model));
-        let (model, adapter) = self.models.get(model, false, &*self.store)?;
+        let (model, adapter) = self.models.get(model, false, &*self.store).await?;
         let policy = Policy { model, adapter: adapter.as_ref(), encoder, fingerprint: &fingerprint };
         score(policy, rows, options, Output { store: &mut *self.store, name }, &mut *self.progress).await
     }
@@ -136,7 +135,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
             }
             Reward::External => {
                 let name = join(&folder(t), "rewards-current.jsonl");
-                if let Some(rewards) = self.found(&name)? {
+                if let Some(rewards) = self.found(&name).await? {
                     return Ok((Some(rewards), None));
                 }
                 let Some(external) = self.models.inputs.external.as_mut() else {
@@ -144,9 +143,9 @@ impl<B: Backend> Iteration<'_, '_, B> {
                         "missing, expected {\"id\", \"rewards\": […]} for every row of completions.jsonl beside it";
                     return Err(Error::file(&name, expected));
                 };
-                let rewards = external(rows)?;
+                let rewards = external.rewards(rows).await?;
                 check_rewards(&rewards, scores, "external rewards")?;
-                self.store.write(&name, &to_jsonl(&rewards))?;
+                self.store.write(&name, &to_jsonl(&rewards)).await?;
                 Ok((Some(rewards), None))
             }
             Reward::Implicit | Reward::LengthNormalised | Reward::LengthPenalised(_) => Ok((None, None)),
@@ -156,7 +155,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
     /// A model's own judgement.
     async fn judged(&mut self, t: usize, model: usize, rows: &[Completions], role: &str) -> Result<Vec<Rewards>> {
         let name = join(&folder(t), &format!("rewards-{role}.jsonl"));
-        if let Some(rewards) = self.found(&name)? {
+        if let Some(rewards) = self.found(&name).await? {
             return Ok(rewards);
         }
         let config = self.models.inputs.config;
@@ -183,7 +182,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
         if without > 0 {
             self.progress.log(&format!("{name}: {without} completions without a score that could be read"));
         }
-        self.store.write(&name, &to_jsonl(&rewards))?;
+        self.store.write(&name, &to_jsonl(&rewards)).await?;
         Ok(rewards)
     }
 }

@@ -1,33 +1,33 @@
 //! What a comparison wants to know of the models that a run made.
 
-use cream_engine::Backend;
-
 use super::{Iteration, folder};
 use crate::compare::Drift;
 use crate::config::Tuning;
 use crate::error::{Error, Result};
 use crate::eval::{EvalOptions, EvalReport, Task, evaluate};
+use crate::model::Model;
 use crate::policy::Policy;
 use crate::rows::{Completions, Pair};
 use crate::store::join;
 
-impl<B: Backend> Iteration<'_, '_, B> {
+impl<M: Model> Iteration<'_, '_, M> {
     /// A file of the run.
-    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.store.read(name)
+    pub(crate) async fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.store.read(name).await
     }
 
     /// Makes or replaces a file of the run.
-    pub(crate) fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.store.write(name, bytes)
+    pub(crate) async fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.store.write(name, bytes).await
     }
 
     /// The pairs of round t under M_{t+1}.
     pub(crate) async fn drift(&mut self, t: usize) -> Result<Drift> {
         let from = join(&folder(t), "pairs.jsonl");
-        let pairs = self.found::<Pair>(&from)?.ok_or_else(|| Error::file(&from, "missing, expected its pairs"))?;
+        let pairs =
+            self.found::<Pair>(&from).await?.ok_or_else(|| Error::file(&from, "missing, expected its pairs"))?;
         let name = join(&folder(t), "scores-trained.jsonl");
-        let scores = match self.found(&name)? {
+        let scores = match self.found(&name).await? {
             Some(scores) => scores,
             None => {
                 let rows: Vec<Completions> = pairs.iter().map(Pair::completions).collect();
@@ -48,7 +48,7 @@ impl<B: Backend> Iteration<'_, '_, B> {
     pub(crate) async fn evaluate(&mut self, model: usize, task: &Task, options: &EvalOptions) -> Result<EvalReport> {
         let lora = self.models.inputs.config.tuning == Tuning::Lora;
         let (encoder, [fingerprint, initial]) = (self.models.encoder(), [model, 0].map(|m| self.models.fingerprint(m)));
-        let (model, adapter) = self.models.get(model, false, &*self.store)?;
+        let (model, adapter) = self.models.get(model, false, &*self.store).await?;
         let policy = Policy { model, adapter: adapter.as_ref(), encoder, fingerprint: &fingerprint };
         let reference = lora.then_some(Policy { adapter: None, fingerprint: &initial, ..policy });
         Ok(evaluate(policy, reference, task, options, &mut *self.progress).await?.report)

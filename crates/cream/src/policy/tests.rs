@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cream_engine::{Batch, Cpu, GenerateOptions, hf};
+use cream_engine::{Backend, Batch, Cpu, GenerateOptions, Llama, hf};
 use pollster::block_on;
 use serde::Deserialize;
 use serde_json::Value;
@@ -119,11 +119,13 @@ fn drawn_is_scored<B: Backend>(backend: &B) {
                 slots: 4,
             };
             let mut drawn = BTreeMap::new();
-            let finished = |made: cream_engine::Generated| -> cream_engine::Result<()> {
-                drawn.insert((made.request, made.completion), (made.tokens, made.finish));
+            let told = |made: cream_engine::Drawn<'_>| -> cream_engine::Result<()> {
+                if let Some(finish) = made.finish {
+                    drawn.insert((made.request, made.completion), (made.tokens.to_vec(), finish));
+                }
                 Ok(())
             };
-            block_on(model.generate(None, &requests, &generate, finished)).unwrap();
+            block_on(model.generate(None, &requests, &generate, told)).unwrap();
             for ((request, completion), (tokens, finish)) in drawn {
                 let (row, scored) = (&rows[request], &scores[request]);
                 let said = &row.completions[completion];

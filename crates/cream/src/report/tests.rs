@@ -62,7 +62,7 @@ fn round(agreements: &[Option<f64>]) -> Memory {
 
 #[test]
 fn a_round_by_hand() {
-    let report = Report::read(&round(&[Some(1.0), None, Some(-1.0), Some(-0.8)])).unwrap();
+    let report = pollster::block_on(Report::read(&round(&[Some(1.0), None, Some(-1.0), Some(-0.8)]))).unwrap();
     let [step] = &report.iterations[..] else { panic!("one iteration") };
     assert_eq!((step.iteration, step.seed, step.summary.as_ref()), (1, (1 << 32) + 7, None));
     // The second is being written.
@@ -84,7 +84,7 @@ fn a_round_by_hand() {
 #[test]
 fn a_round_without_a_second_ranking_is_shown_as_it_comes() {
     let mut store = round(&[None; 100]);
-    let report = Report::read(&store).unwrap();
+    let report = pollster::block_on(Report::read(&store)).unwrap();
     let found = report.iterations[0].round.as_ref().unwrap();
     assert_eq!((found.histogram.iter().sum::<usize>(), found.shown.len()), (0, MOST_PROMPTS));
     let ids: Vec<&str> = found.shown.iter().map(|prompt| prompt.ranking.id.as_str()).collect();
@@ -92,7 +92,7 @@ fn a_round_without_a_second_ranking_is_shown_as_it_comes() {
     // The initial model's completions come after the current one's, and are not the current one's length.
     let config = b"iterations = 1\n[sample]\ncompletions = 1\n[pair]\nrejected_from = \"initial\"\n";
     store.write(CONFIG, config).unwrap();
-    let report = Report::read(&store).unwrap();
+    let report = pollster::block_on(Report::read(&store)).unwrap();
     assert_eq!(report.iterations[0].round.as_ref().unwrap().mean_tokens, 3.0);
 }
 
@@ -104,7 +104,7 @@ fn a_summary_of_before_is_read() {
         "mean_reward_margin":0.5,"mean_tokens":4.5,"rankings":{"tau":1.0,"spearman":1.0,"top_order":1.0},"skipped":[],"notes":[]},
         "training":{"steps":1,"mean_loss":0.5,"first_loss":0.5,"last_loss":0.5,"first_margin":0.0,"last_margin":0.0}}"#;
     store.write("iteration-1/summary.json", summary).unwrap();
-    let report = Report::read(&store).unwrap();
+    let report = pollster::block_on(Report::read(&store)).unwrap();
     let pairs = report.iterations[0].summary.as_ref().unwrap().pairs.as_ref().unwrap();
     assert_eq!((pairs.mean_tau, pairs.rankings.unwrap().spearman), (Some(1.0), Some(1.0)));
 }
@@ -112,7 +112,7 @@ fn a_summary_of_before_is_read() {
 #[test]
 fn of_many_prompts_both_ends_are_shown_and_all_are_counted() {
     let agreements: Vec<_> = (0..=200).map(|i| Some(f64::from(i) / 100.0 - 1.0)).collect();
-    let report = Report::read(&round(&agreements)).unwrap();
+    let report = pollster::block_on(Report::read(&round(&agreements))).unwrap();
     let round = report.iterations[0].round.as_ref().unwrap();
     assert_eq!(round.histogram.iter().sum::<usize>(), 201);
     let shown: Vec<&str> = round.shown.iter().map(|prompt| prompt.ranking.id.as_str()).collect();
@@ -132,11 +132,11 @@ fn mistakes_name_the_file() {
     let fails = |name: &str, bytes: &[u8], expected: &str| {
         let mut store = round(&[Some(1.0)]);
         store.write(name, bytes).unwrap();
-        let message = Report::read(&store).unwrap_err().to_string();
+        let message = pollster::block_on(Report::read(&store)).unwrap_err().to_string();
         assert!(message.contains(expected), "{message} should contain {expected}");
     };
-    let message = Report::read(&Memory::default()).unwrap_err().to_string();
-    assert_eq!(message, "config.toml: not there, expected the folder that cream run --output names");
+    let message = pollster::block_on(Report::read(&Memory::default())).unwrap_err().to_string();
+    assert_eq!(message, "config.toml: not there, expected the folder of a run");
     fails(CONFIG, b"seeds = 1", "config.toml: unknown key seeds");
     fails(CONFIG, b"\xff", "config.toml: ");
     fails("compare.json", b"{", "compare.json: ");

@@ -1,12 +1,13 @@
 //! The memory of a whole run, held against the device before any of it is taken: a stage that cannot fit must not be found
 //! out after hours of sampling. Lengths that are not known yet are the longest that can be drawn.
 
-use cream_engine::{Backend, Group, LoraConfig, Outline, Request};
+use cream_engine::{Group, LoraConfig, Outline, Request};
 
 use super::RunInputs;
 use crate::config::Tuning;
 use crate::error::Result;
 use crate::judge::judge_prompts;
+use crate::model::Model;
 use crate::pair::{RejectedFrom, Reward};
 use crate::policy::Encoder;
 use crate::progress::{Progress, Stage, Update};
@@ -20,19 +21,23 @@ use crate::train::{fitting_batch, sft_groups};
 ///
 /// # Errors
 /// A stage that needs more memory than may be taken, whatever may be adapted; a prompt that cannot be served.
-pub(super) fn plan<B: Backend>(inputs: &RunInputs<'_, B>, rounds: &[usize], progress: &mut dyn Progress) -> Result<()> {
+pub(super) fn plan<M: Model>(inputs: &RunInputs<'_, M>, rounds: &[usize], progress: &mut dyn Progress) -> Result<()> {
     let config = inputs.config;
     let encoder = inputs.encoder();
     let progress = &mut Ahead(progress);
-    let [frozen, trainable] = inputs.outlines;
+    let [frozen, trainable] = inputs.outlines.map_or([None, None], |outlines| outlines.each_ref().map(Some));
     let lora: Option<&LoraConfig> = (config.tuning == Tuning::Lora).then_some(&config.lora);
     // What an iteration makes: an adapter over the frozen weights, or all weights as f32.
-    let made = lora.map_or(trainable.clone(), |lora| frozen.with_adapter(Some(lora)));
+    let made = match lora {
+        Some(lora) => frozen.map(|frozen| frozen.with_adapter(Some(lora))),
+        None => trainable.cloned(),
+    };
+    let made = made.as_ref();
     if rounds.contains(&0) {
-        fitting_batch(Stage::Sft, &made, &sft_groups(encoder, inputs.sft)?, &config.sft, progress)?;
+        fitting_batch(Stage::Sft, made, &sft_groups(encoder, inputs.sft)?, &config.sft, progress)?;
     }
     let Some(&last) = rounds.last().filter(|&&last| last > 0) else { return Ok(()) };
-    let drawn_from = if last > 1 || !inputs.sft.is_empty() { &made } else { frozen };
+    let drawn_from = if last > 1 || !inputs.sft.is_empty() { made } else { frozen };
     let requests = requests(encoder, inputs.prompts, &config.sample)?;
     fitting_slots(drawn_from, &requests, &config.sample, progress)?;
     if config.pair.reward == Reward::Judge {
@@ -44,15 +49,15 @@ pub(super) fn plan<B: Backend>(inputs: &RunInputs<'_, B>, rounds: &[usize], prog
     let scored = longest_groups(&requests, most, completions, len);
     fitting_tokens(drawn_from, &scored, most, config.score.batch_tokens, progress)?;
     let pairs = longest_groups(&requests, config.train.batch_size, 2, len);
-    fitting_batch(Stage::Train, &made, &pairs, &config.train, progress)?;
+    fitting_batch(Stage::Train, made, &pairs, &config.train, progress)?;
     Ok(())
 }
 
 /// The judge reads a completion with all that is said around it.
-fn judge<B: Backend>(
-    inputs: &RunInputs<'_, B>,
+fn judge<M: Model>(
+    inputs: &RunInputs<'_, M>,
     encoder: Encoder<'_>,
-    outline: &Outline,
+    outline: Option<&Outline>,
     progress: &mut dyn Progress,
 ) -> Result<()> {
     let config = inputs.config;
@@ -65,7 +70,7 @@ fn judge<B: Backend>(
     };
     let rows: Vec<Completions> = inputs.prompts.iter().map(row).collect();
     // One that is too long for the model is an error of the stage, if it comes to that.
-    let most = outline.config().max_position_embeddings.saturating_sub(options.max_new_tokens).max(1);
+    let most = encoder.context.saturating_sub(options.max_new_tokens).max(1);
     let request = |prompt: crate::rows::Prompt| {
         let mut tokens = encoder.prompt(&prompt.id, &prompt.prompt)?;
         tokens.resize((tokens.len() + config.sample.max_new_tokens).min(most), 0);

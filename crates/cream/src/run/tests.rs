@@ -2,7 +2,7 @@ mod ahead;
 #[cfg(feature = "gpu")]
 mod gpu_lost;
 
-use cream_engine::{Budget, Cpu};
+use cream_engine::{Budget, Cpu, Llama};
 use pollster::block_on;
 
 use super::*;
@@ -83,12 +83,13 @@ fn call_within(
         text: &text,
         base_model: "tiny",
         fingerprint: "of tiny",
-        outlines: &outlines(&files, budget),
+        context: 1024,
+        outlines: Some(&outlines(&files, budget)),
         load: &mut load,
         external: Some(&mut letters),
     };
     shared.remember();
-    let summaries = block_on(run::<Cpu>(inputs, &mut shared, log))?;
+    let summaries = block_on(run::<Llama<Cpu>>(inputs, &mut shared, log))?;
     Ok((summaries, loads))
 }
 
@@ -102,7 +103,7 @@ impl Shared<'_> {
     fn remember(&mut self) {
         for folder in (0..3).map(crate::iteration::folder) {
             for file in ["config.json", "model.safetensors"] {
-                if let Some(bytes) = self.store.read(&format!("{folder}/{file}")).unwrap() {
+                if let Some(bytes) = block_on(self.store.read(&format!("{folder}/{file}"))).unwrap() {
                     self.models.borrow_mut().entry(folder.clone()).or_default().insert(file.into(), bytes);
                 }
             }
@@ -110,34 +111,36 @@ impl Shared<'_> {
     }
 }
 
-impl Store for Shared<'_> {
+impl Shared<'_> {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.store.read(name)
+        block_on(self.store.read(name))
     }
     fn exists(&self, name: &str) -> bool {
-        self.store.exists(name)
+        block_on(self.store.exists(name)).unwrap()
     }
     fn names(&self, start: &str) -> Result<Vec<String>> {
-        self.store.names(start)
+        block_on(self.store.names(start))
     }
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.store.write(name, bytes)?;
+        block_on(self.store.write(name, bytes))?;
         self.remember();
         Ok(())
     }
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.store.append(name, bytes)
+        block_on(self.store.append(name, bytes))
     }
     fn truncate(&mut self, name: &str, len: usize) -> Result<()> {
-        self.store.truncate(name, len)
+        block_on(self.store.truncate(name, len))
     }
     fn rename(&mut self, from: &str, to: &str) -> Result<()> {
-        self.store.rename(from, to)
+        block_on(self.store.rename(from, to))
     }
     fn remove(&mut self, name: &str) -> Result<()> {
-        self.store.remove(name)
+        block_on(self.store.remove(name))
     }
 }
+
+crate::store_at_once!(Shared<'_>);
 
 fn whole(config: &RunConfig, sft: &[SftRow]) -> (Memory, Vec<Summary>, Log) {
     let (mut store, mut log) = (Memory::default(), Log::new(usize::MAX));

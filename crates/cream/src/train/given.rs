@@ -1,10 +1,9 @@
 //! Pairs of others, made into pairs that can be trained on.
 
-use cream_engine::Backend;
-
 use crate::error::Result;
 use crate::fingerprint::fingerprint;
 use crate::jsonl::read_jsonl;
+use crate::model::Model;
 use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::rows::{Completions, GivenPair, Pair, Scores};
@@ -17,8 +16,8 @@ use crate::store::{Output, Store, join};
 ///
 /// # Errors
 /// Those of [`score()`](crate::score()).
-pub async fn complete_pairs<B: Backend>(
-    policy: Policy<'_, B>,
+pub async fn complete_pairs<M: Model>(
+    policy: Policy<'_, M>,
     given: Vec<(usize, GivenPair)>,
     options: &ScoreOptions,
     output: Output<'_>,
@@ -43,7 +42,7 @@ pub async fn complete_pairs<B: Backend>(
     let rows: Vec<Completions> = bare.iter().map(|&i| pairs[i].completions()).collect();
     let key = fingerprint([policy.fingerprint.as_bytes()]);
     let name = join(output.name, &format!("reference-{}.jsonl", &key[..8]));
-    let scores = match found(&*output.store, &name, &rows)? {
+    let scores = match found(&*output.store, &name, &rows).await? {
         Some(scores) => scores,
         None => score(policy, &rows, options, Output { store: output.store, name: &name }, progress).await?,
     };
@@ -54,8 +53,8 @@ pub async fn complete_pairs<B: Backend>(
 }
 
 /// The scores of a file, if they are of these rows.
-fn found(store: &dyn Store, name: &str, rows: &[Completions]) -> Result<Option<Vec<Scores>>> {
-    let Some(bytes) = store.read(name)? else { return Ok(None) };
+async fn found(store: &dyn Store, name: &str, rows: &[Completions]) -> Result<Option<Vec<Scores>>> {
+    let Some(bytes) = store.read(name).await? else { return Ok(None) };
     let scores: Vec<Scores> = read_jsonl(name, bytes.as_slice())?;
     let same = |(row, scores): (&Completions, &Scores)| {
         (&row.id, &row.prompt, &row.completions) == (&scores.id, &scores.prompt, &scores.completions)

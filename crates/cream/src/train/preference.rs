@@ -1,15 +1,17 @@
 //! Step 6: training on pairs, with the consistency-regularised DPO loss or another.
 
 use cream_core::{Loss, PairLogps};
-use cream_engine::{Backend, Group};
+use cream_engine::Group;
 use serde::Serialize;
 
-use super::{Objective, Record, Term, TrainOptions, TrainSummary, Trainee, fit};
+use super::{Objective, Record, Term, TrainOptions, TrainSummary, Trainee, accumulate, fit};
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
+use crate::model::{Learner, Model};
+use crate::policy::Encoder;
 use crate::progress::{Progress, Stage};
-use crate::rows::{Completions, Pair, PreferenceMetrics};
+use crate::rows::{Completions, MetricsRow, Pair, PreferenceMetrics};
 use crate::store::Output;
 
 /// What is minimised on pairs.
@@ -52,6 +54,20 @@ struct Pairs<'a> {
     loss: PreferenceLoss,
 }
 
+impl<'a> Pairs<'a> {
+    fn new(pairs: &'a [Pair], encoder: Encoder<'_>, loss: PreferenceLoss) -> Result<Self> {
+        loss.validate()?;
+        if pairs.is_empty() {
+            return Err(Error::file("pairs", "none, expected at least one"));
+        }
+        let group = |pair: &Pair| {
+            let Completions { id, prompt, completions } = pair.completions();
+            encoder.group(&id, &prompt, &completions)
+        };
+        Ok(Pairs { pairs, groups: pairs.iter().map(group).collect::<Result<_>>()?, loss })
+    }
+}
+
 impl Objective for Pairs<'_> {
     const STAGE: Stage = Stage::Train;
 
@@ -92,6 +108,33 @@ impl Objective for Pairs<'_> {
     }
 }
 
+/// One step on pairs, of a training that the caller steers: the gradient of their mean loss, no more than `batch_tokens` tokens
+/// at once, then one step of the optimiser. Epochs in the row are not counted.
+///
+/// # Errors
+/// As [`train`]; nothing has changed then.
+pub async fn train_step<L: Learner>(
+    learner: &mut L,
+    encoder: Encoder<'_>,
+    vocab_size: usize,
+    pairs: &[Pair],
+    loss: &PreferenceLoss,
+    batch_tokens: usize,
+    learning_rate: f32,
+) -> Result<MetricsRow> {
+    let objective = Pairs::new(pairs, encoder, *loss)?;
+    let members: Vec<usize> = (0..pairs.len()).collect();
+    let accumulated = accumulate(learner, &objective, &members, batch_tokens, vocab_size).await;
+    let (loss, preference) = accumulated.inspect_err(|_| learner.forget())?;
+    let grad_norm = learner.update(learning_rate).await?;
+    let step = learner.step() as usize;
+    if !grad_norm.is_finite() {
+        return Err(Error::Diverged { step: step + 1, value: grad_norm });
+    }
+    let num_tokens = objective.groups.iter().map(Group::rows).sum();
+    Ok(MetricsRow { step, epoch: 0.0, loss, grad_norm, learning_rate, num_tokens, preference })
+}
+
 /// Trains on pairs; the reference is the model that gave them their `ref_*_logps`, and is not run again.
 ///
 /// Leaves the weights, metrics.jsonl and training.json in the folder `output`; a call that was cut short is taken up by
@@ -100,8 +143,8 @@ impl Objective for Pairs<'_> {
 /// # Errors
 /// No pairs, options out of range, a prompt that is empty, too long or refused by the chat template, a model that must be
 /// and is not trainable, a gradient that is not finite, a failing store, or a progress report that stops the work.
-pub async fn train<B: Backend>(
-    trainee: Trainee<'_, B>,
+pub async fn train<M: Model>(
+    trainee: Trainee<'_, M>,
     pairs: &[Pair],
     loss: &PreferenceLoss,
     options: &TrainOptions,
@@ -110,16 +153,7 @@ pub async fn train<B: Backend>(
     progress: &mut dyn Progress,
 ) -> Result<TrainSummary> {
     options.validate()?;
-    loss.validate()?;
-    if pairs.is_empty() {
-        return Err(Error::file("pairs", "none, expected at least one"));
-    }
-    let encoder = trainee.encoder;
-    let group = |pair: &Pair| {
-        let Completions { id, prompt, completions } = pair.completions();
-        encoder.group(&id, &prompt, &completions)
-    };
-    let objective = Pairs { pairs, groups: pairs.iter().map(group).collect::<Result<_>>()?, loss: *loss };
+    let objective = Pairs::new(pairs, trainee.encoder, *loss)?;
     let rows = fingerprint([to_jsonl(pairs).as_slice()]);
     let options = options.resolved(Stage::Train, trainee.adapter.is_some());
     let record = Record::of(&trainee, Stage::Train, &options, seed, Some(*loss), &rows);

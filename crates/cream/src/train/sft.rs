@@ -1,11 +1,12 @@
 //! Iteration 0: supervised fine-tuning on what an assistant should say.
 
-use cream_engine::{Backend, Group};
+use cream_engine::Group;
 
 use super::{Objective, Record, Term, TrainOptions, TrainSummary, Trainee, fit};
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::jsonl::to_jsonl;
+use crate::model::Model;
 use crate::policy::Encoder;
 use crate::progress::{Progress, Stage};
 use crate::rows::SftRow;
@@ -44,8 +45,8 @@ impl Objective for Supervised {
 ///
 /// # Errors
 /// As [`train`](crate::train()); rows are named `row 1`, `row 2`, ….
-pub async fn sft<B: Backend>(
-    trainee: Trainee<'_, B>,
+pub async fn sft<M: Model>(
+    trainee: Trainee<'_, M>,
     rows: &[SftRow],
     options: &TrainOptions,
     seed: u64,

@@ -1,5 +1,5 @@
 use cream_core::{Loss, PairLogps};
-use cream_engine::{Cpu, LoraConfig};
+use cream_engine::{Adapter, Cpu, LoraConfig};
 use pollster::block_on;
 
 use super::*;
@@ -140,6 +140,34 @@ fn metrics_of_the_first_step_are_the_loss_by_hand() {
     assert_eq!((metrics[0].epoch, metrics[3].epoch, metrics[3].step), (1.0, 4.0, 4));
     assert_eq!((summary.steps, summary.first_loss, summary.last_loss), (4, metrics[0].loss, metrics[3].loss));
     assert_eq!(summary.mean_loss, metrics.iter().map(|row| row.loss).sum::<f64>() / 4.0);
+}
+
+#[test]
+fn a_step_that_the_caller_makes_is_the_trainings() {
+    // One pair, since a batch has an order of its own.
+    let rows = &pairs(0.75)[..1];
+    let all = TrainOptions { epochs: Some(1), batch_size: rows.len(), ..options() };
+    let (store, metrics, _) = fitted(&Rows::Pairs(rows), &all);
+    let expected = &metrics[0];
+
+    let tiny = Tiny::new();
+    let mut model = std::rc::Rc::new(tiny.model);
+    let lora = LoraConfig { r: 4, ..LoraConfig::default() };
+    let mut adapter = Model::new_adapter(&model, &lora, 1).unwrap();
+    let context = model.config().max_position_embeddings;
+    let encoder = Encoder { text: &tiny.text, raw: false, max_prompt_tokens: Encoder::MAX_PROMPT_TOKENS, context };
+    let (vocab_size, loss) = (model.config().vocab_size, PreferenceLoss::default());
+    let mut learner = model.learner(Some(&mut adapter), all.adamw, false).unwrap();
+    let rate = expected.learning_rate;
+    let step = train_step(&mut learner, encoder, vocab_size, rows, &loss, all.batch_tokens, rate);
+    let made = block_on(step).unwrap();
+    drop(learner);
+    assert_eq!((made.step, made.num_tokens), (1, expected.num_tokens));
+    for (made, expected) in [(made.loss, expected.loss), (made.grad_norm.into(), expected.grad_norm.into())] {
+        assert!(close(made, expected), "{made}, expected {expected}");
+    }
+    let (_, weights) = block_on(model.write_adapter(&adapter, "tiny")).unwrap();
+    assert!(weights == store.files["adapter_model.safetensors"], "other weights than the training's");
 }
 
 #[test]

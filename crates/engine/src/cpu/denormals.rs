@@ -25,10 +25,11 @@ impl Switch {
     #[inline(always)]
     fn new() -> Self {
         let before = control::get();
+        let flushing = before | control::FLUSH;
         // Within another's there is nothing to do: writing is what takes time.
-        let switched = before & control::FLUSH != control::FLUSH;
+        let switched = flushing != before;
         if switched {
-            control::set(before | control::FLUSH);
+            control::set(flushing);
         }
         Switch { before: switched.then_some(before) }
     }

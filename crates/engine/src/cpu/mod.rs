@@ -24,6 +24,8 @@ mod token_logps;
 mod unpack;
 mod vectorised;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use cream_core::Sampling;
@@ -48,7 +50,11 @@ use product::Weight;
 pub struct Cpu {
     pool: Arc<Pool>,
     budget: Budget,
+    rest: Option<fn() -> Rest>,
 }
+
+/// What a read waits for before it answers.
+pub type Rest = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A matrix as its file packs it.
 #[derive(Debug)]
@@ -67,6 +73,18 @@ impl Cpu {
     /// The same with so much memory to take.
     pub fn with_budget(self, budget: Budget) -> Self {
         Cpu { budget, ..self }
+    }
+
+    /// The same with a rest at every read, where there is but one thread and others want it too: a page's worker hears that
+    /// it shall stop only when it waits for something.
+    pub fn with_rest(self, rest: fn() -> Rest) -> Self {
+        Cpu { rest: Some(rest), ..self }
+    }
+
+    async fn rest(&self) {
+        if let Some(rest) = self.rest {
+            rest().await;
+        }
     }
 
     fn weight<'a>(&self, matrix: &'a Matrix<Self>) -> Weight<'a> {
@@ -153,10 +171,12 @@ impl Backend for Cpu {
     }
 
     async fn read(&self, buffer: &CpuBuffer) -> Result<Vec<f32>> {
+        self.rest().await;
         Ok(buffer.to_vec())
     }
 
     async fn read_indices(&self, indices: &[&Vec<u32>]) -> Result<Vec<Vec<u32>>> {
+        self.rest().await;
         Ok(indices.iter().map(|&indices| indices.clone()).collect())
     }
 

@@ -23,13 +23,14 @@ fn generate(
     generation.cache = (0..model.config().num_hidden_layers).map(block).collect();
     generation.steps_per_read = steps_per_read;
     let mut made = Vec::new();
-    let mut finished = |generated| -> Result<()> {
+    let mut finished = ended(|generated| {
         made.push(generated);
         Ok(())
-    };
+    });
     loop {
         block_on(generation.refill(&mut finished)).unwrap();
         if generation.slots.iter().all(Option::is_none) {
+            drop(finished);
             made.sort_by_key(|generated| (generated.request, generated.completion));
             return made;
         }

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::stand_in;
@@ -36,13 +37,16 @@ pub(super) struct Container<'a> {
     pub(super) file: String,
     metadata: BTreeMap<&'a str, Value<'a>>,
     pub(super) tensors: BTreeMap<String, Tensor<'a>>,
+    /// Where in the file their bytes lie.
+    pub(super) places: BTreeMap<String, Range<u64>>,
     /// What is wrong with the types of tensors that cannot be read, by name.
     pub(super) unreadable: BTreeMap<String, String>,
 }
 
 impl<'a> Container<'a> {
-    /// Reads the file called `file`: header, metadata, and where each tensor lies.
-    pub(super) fn read(file: &str, bytes: &'a [u8]) -> Result<Self> {
+    /// Reads the file called `file`, whose first bytes these are and which has `len` of them: header, metadata, and where each
+    /// tensor lies. Tensors that lie behind these bytes are empty.
+    pub(super) fn read(file: &str, bytes: &'a [u8], len: u64) -> Result<Self> {
         let mut reader = Reader { file, bytes, at: 0 };
         if !bytes.starts_with(b"GGUF") {
             // After eight bytes of length, the header of a safetensors file is an object.
@@ -77,8 +81,13 @@ impl<'a> Container<'a> {
                 return Err(Error::file(file, key, "appears twice in the metadata"));
             }
         }
-        let mut container =
-            Container { file: file.to_owned(), metadata, tensors: BTreeMap::new(), unreadable: BTreeMap::new() };
+        let mut container = Container {
+            file: file.to_owned(),
+            metadata,
+            tensors: BTreeMap::new(),
+            places: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+        };
 
         let infos = (0..tensor_count).map(|index| TensorInfo::read(&mut reader, index)).collect::<Result<Vec<_>>>()?;
         let alignment = container.size("general.alignment")?.unwrap_or(32);
@@ -87,12 +96,14 @@ impl<'a> Container<'a> {
             return Err(Error::file(file, "general.alignment", problem));
         }
         let start = reader.at.checked_next_multiple_of(alignment).unwrap_or(usize::MAX);
-        let data = bytes.get(start..).unwrap_or_default();
+        let data = Data { bytes: bytes.get(start..).unwrap_or_default(), len: len.saturating_sub(start as u64) };
         for info in infos {
             let name = info.name.to_owned();
             let twice = match &info.dtype {
                 Ok(dtype) => {
-                    container.tensors.insert(name.clone(), info.locate(*dtype, file, data, alignment)?).is_some()
+                    let (tensor, at) = info.locate(*dtype, file, &data, alignment)?;
+                    container.places.insert(name.clone(), start as u64 + at.start..start as u64 + at.end);
+                    container.tensors.insert(name.clone(), tensor).is_some()
                 }
                 Err(problem) => container.unreadable.insert(name.clone(), problem.clone()).is_some(),
             };
@@ -388,6 +399,12 @@ impl<'f, 'a> Reader<'f, 'a> {
 }
 
 /// A tensor as the file's table describes it.
+/// What follows the header: its first bytes, and how many there are in all.
+struct Data<'a> {
+    bytes: &'a [u8],
+    len: u64,
+}
+
 struct TensorInfo<'a> {
     name: &'a str,
     shape: Vec<usize>,
@@ -426,7 +443,8 @@ impl<'a> TensorInfo<'a> {
         Ok(TensorInfo { name, shape, dtype, offset: reader.u64(name)? })
     }
 
-    fn locate(&self, dtype: Dtype, file: &str, data: &'a [u8], alignment: usize) -> Result<Tensor<'a>> {
+    /// The tensor, and where in the data it lies.
+    fn locate(&self, dtype: Dtype, file: &str, data: &Data<'a>, alignment: usize) -> Result<(Tensor<'a>, Range<u64>)> {
         let TensorInfo { name, shape, .. } = self;
         let offset = self.offset;
         let (cols, rows) = shape.split_last().unwrap_or((&0, &[]));
@@ -438,15 +456,13 @@ impl<'a> TensorInfo<'a> {
         if !offset.is_multiple_of(alignment as u64) {
             return Err(Error::file(file, name, format_args!("offset {offset}, expected a multiple of {alignment}")));
         }
-        let rest = usize::try_from(offset).ok().and_then(|offset| data.get(offset..));
-        match rest.and_then(|rest| rest.get(..size)) {
-            Some(bytes) => Ok(Tensor { dtype, shape: shape.clone(), bytes: Cow::Borrowed(bytes) }),
-            None => {
-                let problem =
-                    format!("needs {size} bytes at offset {offset} of the data, which is {} long", data.len());
-                Err(Error::file(file, name, problem))
-            }
-        }
+        let Some(end) = offset.checked_add(size as u64).filter(|&end| end <= data.len) else {
+            let problem = format!("needs {size} bytes at offset {offset} of the data, which is {} long", data.len);
+            return Err(Error::file(file, name, problem));
+        };
+        let rest = usize::try_from(offset).ok().and_then(|offset| data.bytes.get(offset..));
+        let bytes = rest.and_then(|rest| rest.get(..size)).unwrap_or_default();
+        Ok((Tensor { dtype, shape: shape.clone(), bytes: Cow::Borrowed(bytes) }, offset..end))
     }
 }
 

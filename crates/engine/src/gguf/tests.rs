@@ -126,6 +126,26 @@ impl Builder {
     }
 }
 
+/// The file read whole, which is what is read of it tensor by tensor.
+fn load<'a>(name: &str, bytes: &'a [u8]) -> Result<(Checkpoint<'a>, Text)> {
+    let whole = super::load(name, bytes);
+    let parts = pollster::block_on(async {
+        let (streamed, _) = open(name, bytes).await?;
+        let mut tensors = BTreeMap::new();
+        for (name, Tensor { shape, .. }) in &streamed.outline().tensors {
+            tensors.insert(name.clone(), streamed.tensor(name, shape).await?.bytes.into_owned());
+        }
+        Ok((streamed.config().clone(), tensors))
+    });
+    let of_whole = whole.as_ref().map(|(Checkpoint { config, tensors, .. }, _)| {
+        let bytes = |(name, tensor): (&String, &Tensor<'_>)| (name.clone(), tensor.bytes.to_vec());
+        (config.clone(), tensors.iter().map(bytes).collect::<BTreeMap<_, _>>())
+    });
+    let shown = |error: &Error| error.to_string();
+    assert_eq!(parts.as_ref().map_err(shown), of_whole.as_ref().map_err(|error| shown(error)));
+    whole
+}
+
 fn refusal(bytes: &[u8]) -> String {
     match load("m.gguf", bytes) {
         Ok(_) => panic!("a wrong file was read"),

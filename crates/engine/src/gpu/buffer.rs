@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::memory::{Meter, best_fit, pooled_bytes};
 
@@ -17,12 +18,19 @@ pub struct Array<T> {
     kind: PhantomData<T>,
 }
 
-/// A buffer of the device, on loan from its pool.
+/// A buffer of the device.
 #[derive(Debug)]
 struct Storage {
     buffer: wgpu::Buffer,
-    pool: Arc<Pool>,
+    /// Whose it is; none where it stands in for one that is not there.
+    pool: Option<Arc<Pool>>,
+    epoch: Epoch,
+    /// Filled by the queue, not by a recorded kernel.
+    for_queue: bool,
 }
+
+/// The time between two reads, and whether the device failed in it.
+pub(super) type Epoch = Arc<AtomicBool>;
 
 /// What a kernel sees of a buffer.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +39,8 @@ pub(super) struct Binding<'a> {
     /// In bytes, a multiple of [`ALIGNMENT`] numbers.
     pub(super) offset: u64,
     pub(super) bytes: u64,
+    /// Whether what should have filled it may not have run, since the device failed.
+    pub(super) is_lost: bool,
 }
 
 /// Numbers between the places where a binding may begin, on every adapter.
@@ -59,7 +69,7 @@ pub type GpuIndices = Array<u32>;
 ///
 /// What a recorded kernel may still read cannot be written by the queue before the recording is submitted, but another
 /// recorded kernel may write it, since kernels run in order. So storage is `recent` until the next submission, then
-/// `settled`.
+/// `settled`. Neither may it be destroyed earlier.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     pub(super) meter: Meter,
@@ -70,18 +80,26 @@ pub(super) struct Pool {
 struct Free {
     recent: BySize,
     settled: BySize,
+    /// To be destroyed at the next submission.
+    given_up: Vec<wgpu::Buffer>,
+    epoch: Epoch,
 }
 
 type BySize = BTreeMap<u64, Vec<wgpu::Buffer>>;
 
 impl Pool {
+    fn free(&self) -> MutexGuard<'_, Free> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Storage for `len` numbers; `for_queue` where the queue will write it before the recording runs.
     pub(super) fn take<T>(self: &Arc<Self>, device: &wgpu::Device, len: usize, for_queue: bool) -> Array<T> {
-        let size = pooled_bytes(len);
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = pooled_bytes(len as u64);
+        let mut free = self.free();
         let recent = if for_queue { None } else { best_fit(&mut free.recent, size) };
         let storage = recent.or_else(|| best_fit(&mut free.settled, size));
-        let storage = storage.unwrap_or_else(|| {
+        let epoch = free.epoch.clone();
+        let buffer = storage.unwrap_or_else(|| {
             self.meter.take(size);
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,
@@ -90,24 +108,60 @@ impl Pool {
                 mapped_at_creation: false,
             })
         });
-        let storage = Arc::new(Storage { buffer: storage, pool: self.clone() });
+        let storage = Arc::new(Storage { buffer, pool: Some(self.clone()), epoch, for_queue });
         Array { storage, start: 0, len, kind: PhantomData }
     }
 
-    /// Gives settled storage back to the device. Only what the caller still holds of it stays, such as bind groups.
+    /// Gives settled storage back to the device: at once, since in a browser nothing else frees it.
     pub(super) fn trim(&self) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        for (size, buffers) in std::mem::take(&mut free.settled) {
+        let mut free = self.free();
+        let settled = std::mem::take(&mut free.settled);
+        self.destroy(settled);
+    }
+
+    fn destroy(&self, buffers: BySize) {
+        for (size, buffers) in buffers {
             self.meter.give(size * buffers.len() as u64);
+            buffers.iter().for_each(wgpu::Buffer::destroy);
         }
     }
 
     /// After a submission.
     pub(super) fn settle(&self) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.free();
         for (size, buffers) in std::mem::take(&mut free.recent) {
             free.settled.entry(size).or_default().extend(buffers);
         }
+        free.given_up.drain(..).for_each(|buffer| buffer.destroy());
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.free().epoch.clone()
+    }
+
+    /// Begins an epoch and returns the one before it: what is taken from now on is not of a read that is under way.
+    pub(super) fn next_epoch(&self) -> Epoch {
+        std::mem::take(&mut self.free().epoch)
+    }
+
+    /// After a failure, and with nothing recorded. Storage taken in the epoch that has come to its end with it, or in
+    /// `earlier`, may be none: it is not lent again.
+    pub(super) fn fail(&self, earlier: Option<&AtomicBool>) {
+        let mut free = self.free();
+        earlier.into_iter().for_each(|epoch| epoch.store(true, Relaxed));
+        std::mem::take(&mut free.epoch).store(true, Relaxed);
+        let free = &mut *free;
+        for buffers in [&mut free.recent, &mut free.settled] {
+            self.destroy(std::mem::take(buffers));
+        }
+        free.given_up.drain(..).for_each(|buffer| buffer.destroy());
+    }
+}
+
+impl Drop for Pool {
+    /// All that was lent is back.
+    fn drop(&mut self) {
+        self.fail(None);
     }
 }
 
@@ -119,6 +173,14 @@ impl<T> Clone for Array<T> {
 }
 
 impl<T> Array<T> {
+    /// As long as it should be, over a buffer that is not: nothing that is submitted sees it. Where it is `lost`, whatever
+    /// would see it fails.
+    pub(super) fn stand_in(buffer: &wgpu::Buffer, len: usize, lost: bool) -> Self {
+        let epoch = Arc::new(AtomicBool::new(lost));
+        let storage = Storage { buffer: buffer.clone(), pool: None, epoch, for_queue: false };
+        Array { storage: Arc::new(storage), start: 0, len, kind: PhantomData }
+    }
+
     /// How many numbers it holds.
     pub fn len(&self) -> usize {
         self.len
@@ -143,15 +205,23 @@ impl<T> Array<T> {
     }
 
     pub(super) fn storage(&self) -> Binding<'_> {
-        let whole = Binding { buffer: &self.storage.buffer, offset: 0, bytes: 0 };
+        let Storage { buffer, epoch, for_queue, .. } = &*self.storage;
+        let whole = Binding { buffer, offset: 0, bytes: 0, is_lost: !for_queue && epoch.load(Relaxed) };
         whole.part(self.start, self.len)
     }
 }
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.recent.entry(self.buffer.size()).or_default().push(self.buffer.clone());
+        let Some(pool) = &self.pool else { return };
+        let (size, mut free) = (self.buffer.size(), pool.free());
+        if self.epoch.load(Relaxed) {
+            pool.meter.give(size);
+            // What is recorded may see it.
+            free.given_up.push(self.buffer.clone());
+        } else {
+            free.recent.entry(size).or_default().push(self.buffer.clone());
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use wgpu::{CooperativeMatrixProperties, CooperativeScalarType, Features};
 
+#[cfg(test)]
+use super::shaders::joined;
 use super::shaders::library;
 
 /// Cooperative matrices, as the shaders need them: f16 in, f32 out.
@@ -23,7 +25,7 @@ impl Fragments {
             Fragments::Sixteen => library!("fragments_16", "rounded"),
             Fragments::Eight => library!("fragments_8", "rounded"),
             #[cfg(test)]
-            Fragments::Imitated => concat!(include_str!("tests/fragments.wgsl"), library!("rounded")),
+            Fragments::Imitated => joined!(include_str!("tests/fragments.wgsl"), library!("rounded")),
         }
     }
 
@@ -33,7 +35,7 @@ impl Fragments {
             Fragments::Sixteen => library!("fragments_16", "rounded", "product"),
             Fragments::Eight => library!("fragments_8", "rounded", "product"),
             #[cfg(test)]
-            Fragments::Imitated => concat!(include_str!("tests/fragments.wgsl"), library!("rounded", "product")),
+            Fragments::Imitated => joined!(include_str!("tests/fragments.wgsl"), library!("rounded", "product")),
         }
     }
 
@@ -44,7 +46,7 @@ impl Fragments {
             Fragments::Eight => library!("fragments_8", "rounded", "product", "scale"),
             #[cfg(test)]
             Fragments::Imitated => {
-                concat!(include_str!("tests/fragments.wgsl"), library!("rounded", "product", "scale"))
+                joined!(include_str!("tests/fragments.wgsl"), library!("rounded", "product", "scale"))
             }
         }
     }

@@ -10,12 +10,14 @@ mod attention_decode;
 mod buffer;
 mod dispatch;
 mod embed;
+mod failure;
 mod forms;
 mod fused;
 mod heap;
 mod matmul;
 mod matmul_few;
 mod oneshot;
+mod prepare;
 mod recording;
 mod rms_norm;
 mod rope;
@@ -46,12 +48,21 @@ use crate::matrix::Matrix;
 use crate::memory::{Budget, Meter, pooled_bytes};
 use crate::tensor::{Dtype, Tensor};
 
-pub use adapter::{AdapterInfo, adapters};
+pub use adapter::{AdapterInfo, Errors, adapters};
 pub use attention::GpuPlan;
 pub use buffer::{GpuBuffer, GpuIndices};
+pub use dispatch::Counts;
 pub use weight::GpuPacked;
+/// The very crate whose device [`Gpu::from_device`] takes.
+pub use wgpu;
 
 /// A device, its queue and what has been recorded for it.
+///
+/// An error of a call (an array over the device's limit, out of memory, something that it does not take) is told by the
+/// next read, once. Until then nothing more is recorded or sent, and after it the device works as before: what was there
+/// may be used, and what was being made since the read before is an error wherever it is used, so it must be made anew.
+/// What was being *changed* in place may have been or not: a trainer takes up the state that was saved of it. Only a
+/// device that was lost stays so.
 #[derive(Debug, Clone)]
 pub struct Gpu(Arc<dispatch::Device>, Budget);
 
@@ -66,10 +77,24 @@ impl Gpu {
         self.0.device.destroy();
     }
 
-    /// Kernels recorded so far.
-    #[cfg(test)]
-    pub(crate) fn kernels(&self) -> usize {
-        self.0.kernels()
+    /// What the device is.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.0.info
+    }
+
+    /// What the device was given to do so far.
+    pub fn counts(&self) -> Counts {
+        self.0.counts()
+    }
+
+    /// An error that somebody else was told of: see [`Errors::Reported`]. The next read is that error.
+    pub fn report(&self, error: &wgpu::Error) {
+        self.0.failure.set(error.to_string());
+    }
+
+    /// The same of the loss of the device; every read is an error from now on.
+    pub fn report_lost(&self, message: &str) {
+        self.0.failure.set_lost(format!("device lost: {message}"));
     }
 
     /// The same with so much memory to take.
@@ -85,11 +110,24 @@ impl Backend for Gpu {
     type Plan = GpuPlan;
 
     fn name(&self) -> String {
-        self.0.name.clone()
+        self.0.info.name.clone()
     }
 
     fn steps_per_read(&self) -> usize {
-        16
+        // Browsers take their time to tell that work is done; Firefox looks ten times a second.
+        if cfg!(target_arch = "wasm32") { 32 } else { 16 }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+
+    async fn finish(&self) -> Result<()> {
+        self.0.read(&self.0.unread::<u32>()).await.map(drop)
+    }
+
+    async fn prepare(&self, work: impl FnOnce(), progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
+        self.0.prepare(work, progress).await
     }
 
     fn check(&self, file: &str, config: &LlamaConfig) -> Result<()> {
@@ -158,6 +196,10 @@ impl Backend for Gpu {
 
     async fn read(&self, buffer: &GpuBuffer) -> Result<Vec<f32>> {
         self.0.read(buffer).await
+    }
+
+    async fn read_all(&self, buffers: &[&GpuBuffer]) -> Result<Vec<Vec<f32>>> {
+        self.0.read_all(buffers).await
     }
 
     async fn read_indices(&self, indices: &[&GpuIndices]) -> Result<Vec<Vec<u32>>> {

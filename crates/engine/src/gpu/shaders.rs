@@ -31,20 +31,56 @@ impl Hash for Shader {
 /// `shader!("name")`, or `shader!("name", library, …)` with the texts of up to three libraries.
 macro_rules! shader {
     ($name:literal $(, $library:expr)*) => {
-        $crate::gpu::shaders::Shader::new(
-            $name,
-            &[$($library),*],
-            include_str!(concat!("../../../../shaders/", $name, ".wgsl")),
-        )
+        $crate::gpu::shaders::Shader::new($name, &[$($library),*], const { cream_shaders::kernel($name) })
     };
 }
 pub(super) use shader;
 
 /// The text of files in shaders/lib, by name.
 macro_rules! library {
-    ($($name:literal),+) => { concat!($(include_str!(concat!("../../../../shaders/lib/", $name, ".wgsl"))),+) };
+    ($name:literal) => { const { cream_shaders::library($name) } };
+    ($($name:literal),+) => { $crate::gpu::shaders::joined!($(cream_shaders::library($name)),+) };
 }
 pub(super) use library;
+
+/// Constant texts as one, which is a constant too.
+macro_rules! joined {
+    ($($text:expr),+) => {{
+        const TEXTS: &[&str] = &[$($text),+];
+        const BYTES: [u8; $crate::gpu::shaders::bytes(TEXTS)] = $crate::gpu::shaders::join(TEXTS);
+        const { $crate::gpu::shaders::text(&BYTES) }
+    }};
+}
+pub(super) use joined;
+
+/// How many bytes texts have.
+pub(super) const fn bytes(texts: &[&str]) -> usize {
+    let (mut bytes, mut i) = (0, 0);
+    while i < texts.len() {
+        bytes += texts[i].len();
+        i += 1;
+    }
+    bytes
+}
+
+/// The `N` bytes of texts.
+pub(super) const fn join<const N: usize>(texts: &[&str]) -> [u8; N] {
+    let mut bytes = [0; N];
+    let (mut rest, mut i): (&mut [u8], _) = (&mut bytes, 0);
+    while i < texts.len() {
+        let (text, behind) = rest.split_at_mut(texts[i].len());
+        text.copy_from_slice(texts[i].as_bytes());
+        (rest, i) = (behind, i + 1);
+    }
+    bytes
+}
+
+pub(super) const fn text(bytes: &'static [u8]) -> &'static str {
+    match str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => panic!("shaders are UTF-8"),
+    }
+}
 
 impl Shader {
     pub(super) fn new(name: &'static str, needed: &[&'static str], main: &'static str) -> Self {

@@ -34,11 +34,12 @@ impl Device {
 
     /// Most numbers of a buffer that a kernel may see.
     pub(super) fn binding_numbers(&self) -> usize {
-        self.binding_bytes as usize / 4
+        // Of bytes: a browser's program may have fewer addresses than a binding has bytes.
+        usize::try_from(self.binding_bytes / 4).unwrap_or(usize::MAX)
     }
 
     pub(super) fn too_large(&self, numbers: usize) {
-        let (bytes, most) = (4 * numbers, self.binding_bytes);
+        let (bytes, most) = (4 * numbers as u64, self.binding_bytes);
         self.fail(format!("a kernel must see {bytes} bytes of one array at once, and this device lets it see {most}"));
     }
 }

@@ -3,7 +3,7 @@
 use wgpu::Features;
 
 use super::buffer::{Binding, GpuIndices};
-use super::dispatch::Device;
+use super::dispatch::{Device, Own};
 use crate::error::Result;
 
 /// What the clock needs.
@@ -27,20 +27,20 @@ impl Device {
         let (ty, count) = (wgpu::QueryType::Timestamp, 2);
         let queries = self.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty, count });
         // Kernels cannot bind what queries are resolved into, on every adapter.
-        let resolved = self.device.create_buffer(&wgpu::BufferDescriptor {
+        let resolved = Own(self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("timestamps"),
             size: BYTES,
             usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
-        });
+        }));
         let words: GpuIndices = self.indices(&[0; BYTES as usize / 4]);
         self.record(|encoder| encoder.write_timestamp(&queries, 0));
         work();
         self.record(|encoder| {
             encoder.write_timestamp(&queries, 1);
-            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+            encoder.resolve_query_set(&queries, 0..count, &resolved.0, 0);
             let Binding { buffer, offset, .. } = words.storage();
-            encoder.copy_buffer_to_buffer(&resolved, 0, buffer, offset, BYTES);
+            encoder.copy_buffer_to_buffer(&resolved.0, 0, buffer, offset, BYTES);
         });
         let words = self.read(&words).await?;
         let ticks = |i: usize| u64::from(words[2 * i]) | u64::from(words[2 * i + 1]) << 32;

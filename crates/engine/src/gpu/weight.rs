@@ -24,30 +24,28 @@ pub struct GpuPacked {
 impl GpuPacked {
     /// Matrices as wide as each other, behind each other where they are of one type.
     pub(super) fn all(device: &Device, tensors: &[&Tensor<'_>]) -> Vec<Self> {
-        let words: Vec<Vec<u32>> = tensors.iter().map(|tensor| words_of(tensor)).collect();
-        let arrays = device.write_all(&words.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        // More than there are addresses is also more than a device has.
+        let len = |tensor: &&Tensor<'_>| {
+            usize::try_from(words(tensor.dtype, tensor.shape[0], tensor.shape[1])).unwrap_or(usize::MAX)
+        };
+        let arrays: Vec<GpuIndices> = device.unwritten(&tensors.iter().map(len).collect::<Vec<_>>());
         let packed = |(words, tensor): (GpuIndices, &&Tensor<'_>)| {
-            let stride = Runs::of(tensor.dtype, tensor.shape[1]).stride;
-            GpuPacked { words, dtype: tensor.dtype, stride }
+            let runs = Runs::of(tensor.dtype, tensor.shape[1]);
+            runs.padded(&tensor.bytes, WRITTEN_AT_ONCE, |at, bytes| device.fill(&words, at, bytes));
+            GpuPacked { words, dtype: tensor.dtype, stride: runs.stride }
         };
         arrays.into_iter().zip(tensors).map(packed).collect()
     }
 }
 
-/// A matrix as words.
-fn words_of(tensor: &Tensor<'_>) -> Vec<u32> {
-    let (dtype, rows, cols) = (tensor.dtype, tensor.shape[0], tensor.shape[1]);
-    let Runs { len, gap, padded_len, .. } = Runs::of(dtype, cols);
-    let bytes = padded(&tensor.bytes, len, gap, padded_len);
-    debug_assert_eq!(bytes.len(), 4 * words(dtype, rows, cols), "{dtype:?}: {rows} rows of {cols}");
-    bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word)).collect()
-}
+/// Bytes of a matrix that are filled up and written at a time: no copy of a matrix is made beside its file's.
+const WRITTEN_AT_ONCE: usize = 1 << 20;
 
 /// Words that a matrix takes, padding included.
-pub(super) fn words(dtype: Dtype, rows: usize, cols: usize) -> usize {
+pub(super) fn words(dtype: Dtype, rows: usize, cols: usize) -> u64 {
     let Runs { len, padded_len, .. } = Runs::of(dtype, cols);
-    let bytes = rows * cols / dtype.block_len() * dtype.block_bytes();
-    bytes / len * padded_len / 4
+    let bytes = (rows as u64).saturating_mul(cols as u64) / dtype.block_len() as u64 * dtype.block_bytes() as u64;
+    bytes / (len as u64).max(1) * padded_len as u64 / 4
 }
 
 /// How the bytes of a matrix become whole words.
@@ -75,6 +73,27 @@ impl Runs {
             }
         }
     }
+
+    /// Calls `write` with parts of a matrix of about so many bytes, each run filled up with zeros, and with the place of
+    /// the part's first byte. What is whole already is one part, and no copy.
+    fn padded(&self, bytes: &[u8], at_once: usize, mut write: impl FnMut(u64, &[u8])) {
+        let &Runs { len, gap, padded_len, .. } = self;
+        if len == padded_len || bytes.is_empty() {
+            return write(0, bytes);
+        }
+        let runs = (at_once / padded_len).max(1);
+        let (mut at, mut padded) = (0, vec![0; padded_len * runs.min(bytes.len() / len)]);
+        for part in bytes.chunks(runs * len) {
+            let filled = part.len() / len * padded_len;
+            for (run, out) in part.chunks_exact(len).zip(padded.chunks_exact_mut(padded_len)) {
+                out[..gap].copy_from_slice(&run[..gap]);
+                // Between the two lie zeros, as they did.
+                out[gap + padded_len - len..].copy_from_slice(&run[gap..]);
+            }
+            write(at, &padded[..filled]);
+            at += filled as u64;
+        }
+    }
 }
 
 /// Where in a block the bytes go that fill its last word: behind the scale where that comes first, so that all after
@@ -84,16 +103,6 @@ fn gap(dtype: Dtype) -> usize {
         Dtype::Q8_0 | Dtype::Q4_0 | Dtype::Q5_0 => 2,
         _ => dtype.block_bytes(),
     }
-}
-
-/// Each run of `len` bytes filled up to `padded_len` with zeros at `gap`.
-fn padded(bytes: &[u8], len: usize, gap: usize, padded_len: usize) -> Vec<u8> {
-    let mut out = vec![0; bytes.len() / len * padded_len];
-    for (block, out) in bytes.chunks_exact(len).zip(out.chunks_exact_mut(padded_len)) {
-        out[..gap].copy_from_slice(&block[..gap]);
-        out[gap + padded_len - len..].copy_from_slice(&block[gap..]);
-    }
-    out
 }
 
 /// A matrix as kernels see it.
@@ -158,5 +167,35 @@ const fn reader(dtype: Dtype) -> &'static str {
         Dtype::Q4_K => library!("k_scales", "q4_k"),
         Dtype::Q5_K => library!("k_scales", "q5_k"),
         Dtype::Q6_K => library!("q6_k"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_filled_up_alike_in_parts_of_every_size() {
+        for (dtype, cols) in
+            [(Dtype::Q8_0, 64), (Dtype::Q6_K, 256), (Dtype::F16, 3), (Dtype::F16, 8), (Dtype::Q4_1, 32)]
+        {
+            let (rows, runs) = (7, Runs::of(dtype, cols));
+            let bytes: Vec<u8> = (1..=(rows * dtype.row_bytes(cols).unwrap()) as u32).map(|i| i as u8 | 1).collect();
+            let mut expected = Vec::new();
+            for run in bytes.chunks(runs.len) {
+                expected.extend(&run[..runs.gap]);
+                expected.resize(expected.len() + runs.padded_len - runs.len, 0);
+                expected.extend(&run[runs.gap..]);
+            }
+            assert_eq!(expected.len() as u64, 4 * words(dtype, rows, cols), "{dtype:?}");
+            for at_once in [1, 100, 1 << 20] {
+                let mut got: Vec<u8> = Vec::new();
+                runs.padded(&bytes, at_once, |at, part| {
+                    assert_eq!(at, got.len() as u64);
+                    got.extend(part);
+                });
+                assert_eq!(got, expected, "{dtype:?}, {at_once} bytes at once");
+            }
+        }
     }
 }

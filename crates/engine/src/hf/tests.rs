@@ -5,6 +5,7 @@ use safetensors::tensor::TensorView;
 
 use super::*;
 use crate::generate::Finish;
+use crate::tests::golden_file;
 use crate::text::Message;
 
 const TOKENIZER_JSON: &str = r#"{"version": "1.0", "added_tokens": [
@@ -649,7 +650,7 @@ fn public_chat_templates_give_transformers_tokens() {
         ids: Option<Vec<u32>>,
         answered: Option<String>,
     }
-    let golden: Golden = serde_json::from_str(include_str!("../../../../tests/golden/chats.json")).unwrap();
+    let golden: Golden = serde_json::from_slice(&golden_file("chats.json")).unwrap();
     assert_eq!(golden.models.len(), 24);
     for model in golden.models {
         let name = model.name;

@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::matrix::Matrix;
 use crate::tensor::{Dtype, Tensor};
 
-/// Bytes that a pool takes for `len` numbers.
-pub(crate) fn pooled_bytes(len: usize) -> u64 {
-    (4 * len as u64).max(1).next_multiple_of(256)
+/// Bytes that a pool takes for so many numbers.
+pub(crate) fn pooled_bytes(numbers: u64) -> u64 {
+    numbers.saturating_mul(4).clamp(1, u64::MAX / 2).next_multiple_of(256)
 }
 
 /// Something free of so many bytes, or of an eighth more at most, so that batches of nearly one shape share storage.
@@ -67,7 +67,7 @@ impl Sizes {
     }
 
     fn take(&self, len: usize) -> Size {
-        let needed = pooled_bytes(len);
+        let needed = pooled_bytes(len as u64);
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = best_fit(&mut free, needed).unwrap_or_else(|| {
             self.pool.meter.take(needed);
@@ -121,7 +121,7 @@ impl Backend for Sizes {
     }
 
     fn matrix_bytes(&self, _: Dtype, rows: usize, cols: usize) -> u64 {
-        pooled_bytes(rows * cols)
+        pooled_bytes((rows as u64).saturating_mul(cols as u64))
     }
 
     fn duplicate(&self, source: &Size) -> Size {

@@ -7,6 +7,7 @@ use super::models::{batch, checkpoint, config, groups};
 use super::packed::DTYPES;
 use super::random::Random;
 use super::read;
+use crate::generate::ended;
 use crate::{
     AdamW, Backend, Checkpoint, Dtype, GenerateOptions, Generated, Llama, LlamaConfig, Matrix, NO_TOKEN, Parameter,
     Request, Result,
@@ -167,11 +168,11 @@ fn greedy<B: Backend>(backend: &B, checkpoint: &Checkpoint<'_>, penalty: f32) ->
     let request = |i: usize| Request { id: format!("p{i}"), prompt: vec![3; 1 + i], completions: i };
     let requests: Vec<Request> = (0..3).map(request).collect();
     let mut made = Vec::new();
-    let finished = |completion| -> Result<()> {
+    let finished = |completion: Generated| -> Result<()> {
         made.push(completion);
         Ok(())
     };
-    block_on(model.generate(None, &requests, &options, finished))?;
+    block_on(model.generate(None, &requests, &options, ended(finished)))?;
     Ok(made)
 }
 

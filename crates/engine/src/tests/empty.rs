@@ -6,6 +6,8 @@ use super::models::{adapter, batch, config, model};
 use super::packed::DTYPES;
 use super::random::Random;
 use super::read;
+use crate::Trained;
+use crate::generate::ended;
 use crate::{
     AdamW, Adapted, Backend, GenerateOptions, Heads, LinearGradient, Lora, Matrix, MemoryPlan, Norm, Outline,
     Parameter, Request, Result, Rope, Trainer,
@@ -97,7 +99,7 @@ fn batches_of_no_groups<B: Backend>(backend: &B, random: &mut Random) {
         let mut trainer = Trainer::new(&model, adapter.as_deref(), AdamW::default(), false);
         let loss = |logps: &[f64]| -> Result<Vec<f64>> { Ok(logps.to_vec()) };
         block_on(trainer.accumulate(&model, adapter.as_deref(), &none, loss)).unwrap();
-        assert_eq!(block_on(trainer.update(&mut model, adapter.as_deref_mut(), 0.1)).unwrap(), 0.0);
+        assert_eq!(block_on(trainer.update(Trained::new(&mut model, adapter.as_deref_mut()), 0.1)).unwrap(), 0.0);
         let outline = Outline::of(&model, adapter.as_deref());
         MemoryPlan::score(&outline, &none).unwrap();
         MemoryPlan::train(&outline, &none, true).unwrap();
@@ -114,11 +116,11 @@ fn batches_of_no_groups<B: Backend>(backend: &B, random: &mut Random) {
     for requests in [&requests[..0], &requests[1..], &requests] {
         MemoryPlan::generate(&Outline::of(&model, None), requests, &options).unwrap();
         let mut made = 0;
-        let finished = |_| -> Result<()> {
+        let finished = |_: crate::Generated| -> Result<()> {
             made += 1;
             Ok(())
         };
-        block_on(model.generate(None, requests, &options, finished)).unwrap();
+        block_on(model.generate(None, requests, &options, ended(finished))).unwrap();
         assert_eq!(made, requests.iter().map(|request| request.completions).sum::<usize>());
     }
     let endless = GenerateOptions { max_new_tokens: usize::MAX, ..options };

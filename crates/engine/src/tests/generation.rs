@@ -7,8 +7,9 @@ use pollster::block_on;
 
 use super::models::{adapter, configs, model, next_logps};
 use super::random::Random;
+use crate::generate::ended;
 use crate::tolerances::LAYOUT;
-use crate::{Adapter, Backend, Finish, GenerateOptions, Generated, Llama, LlamaConfig, Request, Result};
+use crate::{Adapter, Backend, Drawn, Finish, GenerateOptions, Generated, Llama, LlamaConfig, Request, Result};
 
 on_each_backend!(
     whole_models:
@@ -18,6 +19,7 @@ on_each_backend!(
     more_prompt_tokens_than_one_pass_takes,
     a_sequence_may_fill_the_model_to_the_last_position,
     a_harsh_penalty_repeats_nothing,
+    tokens_are_told_once_and_in_order,
     an_error_ends_the_work_at_once,
 );
 
@@ -52,7 +54,7 @@ fn generate<B: Backend>(
         assert_eq!(before, None, "completion {completion} of request {request} came twice");
         Ok(())
     };
-    block_on(model.generate(adapter, requests, options, finished)).unwrap();
+    block_on(model.generate(adapter, requests, options, ended(finished))).unwrap();
     assert_eq!(made.len(), requests.iter().map(|r| r.completions).sum::<usize>());
     made
 }
@@ -157,6 +159,25 @@ fn a_harsh_penalty_repeats_nothing<B: Backend>(backend: &B, random: &mut Random)
     assert!(!repeats(&generate(&model, None, &requests, &options)));
     let plain = GenerateOptions { sampling: GREEDY, ..options };
     assert!(repeats(&generate(&model, None, &requests, &plain)), "nothing to penalise");
+}
+
+fn tokens_are_told_once_and_in_order<B: Backend>(backend: &B, random: &mut Random) {
+    let [config, _] = configs();
+    let (model, requests) = (model(backend, random, &config, false), requests(random));
+    let options = GenerateOptions { max_new_tokens: 40, ..options(SAMPLED, 3) };
+    let (mut told, mut ended) = (BTreeMap::<_, Vec<u32>>::new(), BTreeMap::new());
+    let heard = |drawn: Drawn<'_>| -> Result<()> {
+        let key = (requests[drawn.request].id.clone(), drawn.completion);
+        let so_far = told.entry(key.clone()).or_default();
+        so_far.extend(&drawn.tokens[drawn.tokens.len() - drawn.new..]);
+        assert_eq!(so_far, drawn.tokens);
+        if let Some(Generated { tokens, finish, .. }) = drawn.ended() {
+            assert_eq!(ended.insert(key, (tokens, finish)), None);
+        }
+        Ok(())
+    };
+    block_on(model.generate(None, &requests, &options, heard)).unwrap();
+    assert_eq!(ended, generate(&model, None, &requests, &options));
 }
 
 fn an_error_ends_the_work_at_once<B: Backend>(backend: &B, random: &mut Random) {

@@ -7,7 +7,7 @@ use super::random::{Random, rounds};
 use crate::tolerances::PLAN;
 use crate::{
     AdamW, Adapter, Backend, Batch, Cpu, Dtype, GenerateOptions, Llama, LlamaConfig, MemoryPlan, Outline, Request,
-    Trainer,
+    Trained, Trainer,
 };
 
 /// Wide enough that kernels' own small buffers are beside the point.
@@ -46,7 +46,7 @@ fn train<B: Backend>(backend: &B, random: &mut Random, full: bool, recompute: bo
     for _ in 0..2 {
         let d = vec![1.0; batch.completion_lens.len()];
         accumulate(&mut trainer, &model, adapter.as_ref(), &batch, &d);
-        block_on(trainer.update(&mut model, adapter.as_mut(), 1e-3)).unwrap();
+        block_on(trainer.update(Trained::new(&mut model, adapter.as_mut()), 1e-3)).unwrap();
     }
     assert_planned(backend, &plan, &format!("train, full {full}, recompute {recompute}"));
 }

@@ -80,6 +80,12 @@ use pollster::block_on;
 
 use crate::Backend;
 
+/// A file of tests/golden: read, not included, because it lies outside of what the package holds.
+pub(crate) fn golden_file(name: &str) -> Vec<u8> {
+    let path = format!("../../tests/golden/{name}");
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
 /// The buffer's numbers.
 pub(crate) fn read<B: Backend>(backend: &B, buffer: &B::Buffer) -> Vec<f32> {
     block_on(backend.read(buffer)).unwrap()

@@ -7,7 +7,7 @@ use super::read;
 use crate::adapter::Factor;
 use crate::{
     AdamW, Adapter, Backend, Batch, Checkpoint, Dtype, Group, Llama, LlamaConfig, LoraConfig, Result, RopeScaling,
-    Trainer,
+    Trained, Trainer,
 };
 
 pub(super) const RMS_NORM_EPS: f32 = 1e-5;
@@ -109,7 +109,7 @@ pub(crate) fn gradients<B: Backend>(
     for (batch, d) in batches {
         accumulate(&mut trainer, model, adapter.as_deref(), batch, d);
     }
-    let named = trainer.gradients(model, adapter);
+    let named = trainer.gradients(Trained::new(model, adapter));
     named.into_iter().map(|(name, buffer)| (name, read(&backend, buffer))).collect()
 }
 

@@ -6,6 +6,7 @@ use safetensors::tensor::TensorView;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::golden_file;
 use super::models::config;
 use crate::adapter::Factor;
 use crate::{Adapter, Cpu, Linear, LoraConfig, Result};
@@ -54,7 +55,7 @@ const REFUSED_THOUGH_SAME: [&str; 10] = [
 const ALL_LAYERS: &str = r#"{"layers_to_transform":-1}"#;
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("../../../../tests/golden/peft.json")).unwrap()
+    serde_json::from_slice(&golden_file("peft.json")).unwrap()
 }
 
 fn factors() -> Vec<u8> {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::models::{accumulate, adapter, checkpoint, config, model};
 use super::random::{Random, rounds};
 use crate::{
-    AdamW, Adapter, Batch, Cpu, Dtype, GenerateOptions, Group, Llama, LlamaConfig, LoraConfig, Request, Result, Trainer,
+    AdamW, Adapter, Batch, Cpu, Dtype, GenerateOptions, Group, Llama, LlamaConfig, LoraConfig, Request, Result,
+    Trained, Trainer,
 };
 
 fn assert_refused<T>(result: Result<T>, parts: &[&str]) {
@@ -154,8 +155,8 @@ fn training_states() {
     let mut model = model(&backend, random, &config, true);
     let mut adapter = adapter(&backend, random, &config);
     let mut trainer = Trainer::new(&model, Some(&adapter), AdamW::default(), false);
-    let state = block_on(trainer.state(&mut model, Some(&mut adapter))).unwrap();
-    let mut restore = |state: &[u8]| trainer.restore(&mut model, Some(&mut adapter), state);
+    let state = block_on(trainer.state(Trained::new(&mut model, Some(&mut adapter)))).unwrap();
+    let mut restore = |state: &[u8]| trainer.restore(Trained::new(&mut model, Some(&mut adapter)), state);
     assert!(restore(&state).is_ok());
     for cut in [0, 4, 100, state.len() - 1] {
         assert_refused(restore(&state[..cut]), &["training state", "header"]);
@@ -167,9 +168,15 @@ fn training_states() {
     let larger = LoraConfig { r: 4, ..adapter.config().clone() };
     let mut larger = Adapter::new(&backend, &config, larger, 0).unwrap();
     let mut trainer = Trainer::new(&model, Some(&larger), AdamW::default(), false);
-    assert_refused(trainer.restore(&mut model, Some(&mut larger), &state), &["training state", "q_proj", "[256]"]);
+    assert_refused(
+        trainer.restore(Trained::new(&mut model, Some(&mut larger)), &state),
+        &["training state", "q_proj", "[256]"],
+    );
     let mut whole = Trainer::new(&model, None, AdamW::default(), false);
-    assert_refused(whole.restore(&mut model, None, &state), &["training state", "model.embed_tokens.weight"]);
+    assert_refused(
+        whole.restore(Trained::new(&mut model, None), &state),
+        &["training state", "model.embed_tokens.weight"],
+    );
 }
 
 #[test]
@@ -179,8 +186,11 @@ fn packed_weights_are_not_trained() {
     let mut trainer = Trainer::new(&model, None, AdamW::default(), false);
     let batch = Batch::new(&[Group { prompt: vec![1], completions: vec![vec![2]] }], config().vocab_size).unwrap();
     accumulate(&mut trainer, &model, None, &batch, &[1.0]);
-    assert_refused(block_on(trainer.update(&mut model, None, 1e-3)), &["model.embed_tokens.weight", "packed"]);
-    assert_refused(block_on(trainer.state(&mut model, None)), &["model.embed_tokens.weight", "packed"]);
+    assert_refused(
+        block_on(trainer.update(Trained::new(&mut model, None), 1e-3)),
+        &["model.embed_tokens.weight", "packed"],
+    );
+    assert_refused(block_on(trainer.state(Trained::new(&mut model, None))), &["model.embed_tokens.weight", "packed"]);
 }
 
 #[test]
@@ -188,7 +198,7 @@ fn a_step_needs_a_batch() {
     let stored = checkpoint(&mut random(), &config(), Dtype::F32);
     let mut model = Llama::new(Cpu::new(), &stored, true).unwrap();
     let mut trainer = Trainer::new(&model, None, AdamW::default(), false);
-    assert_refused(block_on(trainer.update(&mut model, None, 1e-3)), &["batch"]);
+    assert_refused(block_on(trainer.update(Trained::new(&mut model, None), 1e-3)), &["batch"]);
     assert_eq!(trainer.step(), 0);
 }
 

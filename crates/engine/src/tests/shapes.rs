@@ -6,6 +6,7 @@ use pollster::block_on;
 use super::models::{checkpoint, config, gradients};
 use super::random::Random;
 use super::{assert_close, widened};
+use crate::generate::ended;
 use crate::gpu::testing::gpu;
 use crate::tolerances::{GOLDEN_GPU, GOLDEN_GPU_GRADIENT};
 use crate::*;
@@ -69,7 +70,7 @@ fn numbers<B: Backend>(backend: &B, config: &LlamaConfig, rank: usize) -> Number
         greedy[2 * made.request + made.completion] = made.tokens;
         Ok(())
     };
-    block_on(model.generate(Some(&adapter), &requests, &options, finished)).unwrap();
+    block_on(model.generate(Some(&adapter), &requests, &options, ended(finished))).unwrap();
     Numbers { logps, gradients: all, greedy }
 }
 

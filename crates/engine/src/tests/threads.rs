@@ -7,7 +7,7 @@ use super::models::{accumulate, adapter, batch, checkpoint, configs, groups};
 use super::packed::DTYPES;
 use super::random::rounds;
 use super::widened;
-use crate::{AdamW, Backend, Cpu, Dtype, Llama, Matrix, Trainer};
+use crate::{AdamW, Backend, Cpu, Dtype, Llama, Matrix, Trained, Trainer};
 
 /// Log-probs and the state after two steps, on this many threads.
 fn run(threads: usize, seed: usize, dtype: Dtype, again: bool) -> (Vec<f32>, Vec<u8>) {
@@ -30,9 +30,9 @@ fn run(threads: usize, seed: usize, dtype: Dtype, again: bool) -> (Vec<f32>, Vec
             let mut trainer = Trainer::new(&model, adapter.as_ref(), AdamW::default(), false);
             for _ in 0..2 {
                 accumulate(&mut trainer, &model, adapter.as_ref(), &batch, &d);
-                block_on(trainer.update(&mut model, adapter.as_mut(), 1e-2)).unwrap();
+                block_on(trainer.update(Trained::new(&mut model, adapter.as_mut()), 1e-2)).unwrap();
             }
-            (logps, block_on(trainer.state(&mut model, adapter.as_mut())).unwrap())
+            (logps, block_on(trainer.state(Trained::new(&mut model, adapter.as_mut()))).unwrap())
         };
         let first = one();
         if again { one() } else { first }

@@ -4,12 +4,12 @@ use pollster::block_on;
 
 use super::models::{accumulate, adapter, batch, config, configs, groups, model};
 use super::random::Random;
-use super::widened;
-use crate::tolerances::SCHEDULE;
-use crate::{AdamW, Adapter, Backend, Batch, Linear, Llama, LoraConfig, Schedule, Trainer};
+use super::{norm, widened};
+use crate::tolerances::{RANKS, SCHEDULE};
+use crate::{AdamW, Adapter, Backend, Batch, Linear, Llama, LoraConfig, Schedule, Trained, Trainer};
 
 on_each_backend!(whole_models: a_restored_run_goes_on_bit_for_bit, a_norm_that_is_not_finite_is_no_step, norms_are_not_decayed,
-    peft_round_trip);
+    peft_round_trip, halves_of_a_batch_on_two_ranks);
 
 fn train<B: Backend>(
     trainer: &mut Trainer<B>,
@@ -19,9 +19,62 @@ fn train<B: Backend>(
 ) -> Vec<u8> {
     for (batch, d) in batches {
         accumulate(trainer, model, adapter.as_deref(), batch, d);
-        block_on(trainer.update(model, adapter.as_deref_mut(), 1e-2)).unwrap();
+        block_on(trainer.update(Trained::new(model, adapter.as_deref_mut()), 1e-2)).unwrap();
     }
-    block_on(trainer.state(model, adapter)).unwrap()
+    block_on(trainer.state(Trained::new(model, adapter))).unwrap()
+}
+
+/// Two trainers on half of the groups each, whose gradients are summed, go on as one on all of them.
+fn halves_of_a_batch_on_two_ranks<B: Backend>(backend: &B, random: &mut Random) {
+    let config = config();
+    let mut all = groups(random, config.vocab_size);
+    all.extend(groups(random, config.vocab_size));
+    let (left, right) = all.split_at(all.len() / 2);
+    let [left, right, whole] = [left, right, &all].map(batch);
+    let d = widened(&random.normals(whole.completion_lens.len(), 1.0));
+    let halves = [(&left, &d[..left.completion_lens.len()]), (&right, &d[left.completion_lens.len()..])];
+    let weights = random.below(1 << 20);
+    for adapted in [false, true] {
+        // Of each rank, and of the one that has it all.
+        let rank = || {
+            let random = &mut Random::seeded(weights as u64);
+            let model = model(backend, random, &config, true);
+            let adapter = adapted.then(|| adapter(backend, random, &config));
+            let trainer = Trainer::new(&model, adapter.as_ref(), AdamW::default(), false);
+            (model, adapter, trainer)
+        };
+        let (mut ranks, (mut model, mut adapter, mut one)) = ([rank(), rank(), rank()], rank());
+        accumulate(&mut one, &model, adapter.as_ref(), &whole, &d);
+        let expected = block_on(one.read_gradients(&model, adapter.as_ref())).unwrap();
+
+        // The third has no batch for this step.
+        let mut summed = vec![0.0; expected.len()];
+        for (i, (model, adapter, trainer)) in ranks.iter_mut().enumerate() {
+            if let Some((batch, d)) = halves.get(i) {
+                accumulate(trainer, model, adapter.as_ref(), batch, d);
+            }
+            let own = block_on(trainer.read_gradients(model, adapter.as_ref())).unwrap();
+            summed.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+        }
+        let off = norm(summed.iter().zip(&expected).map(|(&sum, &one)| f64::from(sum) - f64::from(one)));
+        let size = norm(widened(&expected));
+        assert!(off <= RANKS * size, "adapted {adapted}: off by {off:e} of {size:e}");
+
+        let mut states = Vec::new();
+        for (model, adapter, trainer) in &mut ranks {
+            trainer.replace_gradients(model, adapter.as_ref(), &summed).unwrap();
+            let norm = block_on(trainer.update(Trained::new(model, adapter.as_mut()), 1e-2)).unwrap();
+            states.push((norm, block_on(trainer.state(Trained::new(model, adapter.as_mut()))).unwrap()));
+        }
+        assert!(states.iter().all(|state| *state == states[0]), "adapted {adapted}: the ranks differ");
+        // And what they have is what the one has that is given the sum.
+        one.replace_gradients(&model, adapter.as_ref(), &summed).unwrap();
+        let norm = block_on(one.update(Trained::new(&mut model, adapter.as_mut()), 1e-2)).unwrap();
+        let state = block_on(one.state(Trained::new(&mut model, adapter.as_mut()))).unwrap();
+        assert!((norm, state) == states[0], "adapted {adapted}: one differs from many");
+        let short = one.replace_gradients(&model, adapter.as_ref(), &summed[1..]);
+        assert!(short.unwrap_err().to_string().contains(&format!("expected {}", summed.len())));
+    }
 }
 
 fn a_restored_run_goes_on_bit_for_bit<B: Backend>(backend: &B, random: &mut Random) {
@@ -43,9 +96,9 @@ fn a_restored_run_goes_on_bit_for_bit<B: Backend>(backend: &B, random: &mut Rand
             assert_ne!(state, end);
             // Values have moved on; the state brings them back.
             let mut second = trainer(&model, adapter.as_deref());
-            second.restore(&mut model, adapter.as_deref_mut(), &state).unwrap();
+            second.restore(Trained::new(&mut model, adapter.as_deref_mut()), &state).unwrap();
             assert_eq!(second.step(), 2);
-            assert_eq!(block_on(second.state(&mut model, adapter.as_deref_mut())).unwrap(), state);
+            assert_eq!(block_on(second.state(Trained::new(&mut model, adapter.as_deref_mut()))).unwrap(), state);
             let again = train(&mut second, &mut model, adapter.as_deref_mut(), &batches[2..]);
             assert!(again == end, "adapted {adapted}");
         }
@@ -65,8 +118,8 @@ fn a_norm_that_is_not_finite_is_no_step<B: Backend>(backend: &B, random: &mut Ra
         let mut trainer = Trainer::new(&model, adapter.as_deref(), options, false);
         let mut step = |d: &[f64]| {
             accumulate(&mut trainer, &model, adapter.as_deref(), &batch, d);
-            let norm = block_on(trainer.update(&mut model, adapter.as_deref_mut(), 1e-2)).unwrap();
-            (norm, trainer.step(), block_on(trainer.state(&mut model, adapter.as_deref_mut())).unwrap())
+            let norm = block_on(trainer.update(Trained::new(&mut model, adapter.as_deref_mut()), 1e-2)).unwrap();
+            (norm, trainer.step(), block_on(trainer.state(Trained::new(&mut model, adapter.as_deref_mut()))).unwrap())
         };
         let (_, _, before) = step(&sound);
         // The last overflows in the norm alone.
@@ -95,7 +148,7 @@ fn norms_are_not_decayed<B: Backend>(backend: &B, random: &mut Random) {
         let before = block_on(model.tensors(None)).unwrap();
         let mut trainer = Trainer::new(&model, None, options, false);
         accumulate(&mut trainer, &model, None, &batch, &still);
-        block_on(trainer.update(&mut model, None, learning_rate)).unwrap();
+        block_on(trainer.update(Trained::new(&mut model, None), learning_rate)).unwrap();
         let decayed = |values: &[f32]| values.iter().map(|value| value * decay).collect::<Vec<f32>>();
         for ((name, shape, before), (_, _, after)) in before.iter().zip(block_on(model.tensors(None)).unwrap()) {
             // The norms are the only vectors.
@@ -108,7 +161,7 @@ fn norms_are_not_decayed<B: Backend>(backend: &B, random: &mut Random) {
         let before = values(&mut adapter);
         let mut trainer = Trainer::new(&model, Some(&adapter), options, false);
         accumulate(&mut trainer, &model, Some(&adapter), &batch, &still);
-        block_on(trainer.update(&mut model, Some(&mut adapter), learning_rate)).unwrap();
+        block_on(trainer.update(Trained::new(&mut model, Some(&mut adapter)), learning_rate)).unwrap();
         assert!(values(&mut adapter).iter().zip(&before).all(|(after, before)| *after == decayed(before)));
     }
 }

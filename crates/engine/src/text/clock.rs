@@ -180,6 +180,7 @@ impl From<Date> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::golden_file;
 
     #[test]
     fn days_are_the_calendars() {
@@ -196,8 +197,7 @@ mod tests {
 
     #[test]
     fn dates_are_written_as_in_python() {
-        let golden: Vec<(String, String, String)> =
-            serde_json::from_str(include_str!("../../../../tests/golden/dates.json")).unwrap();
+        let golden: Vec<(String, String, String)> = serde_json::from_slice(&golden_file("dates.json")).unwrap();
         assert!(golden.len() > 100);
         for (date, format, written) in golden {
             let found = date.parse::<Date>().unwrap().strftime(&format);

@@ -117,6 +117,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::tests::golden_file;
 
     fn render(source: &str) -> Result<String> {
         Template::new("f", source.to_owned())?.render(&[], &BTreeMap::new(), true)
@@ -132,8 +133,7 @@ mod tests {
             add_generation_prompt: bool,
             rendered: String,
         }
-        let golden: Vec<Golden> =
-            serde_json::from_str(include_str!("../../../../tests/golden/templates.json")).unwrap();
+        let golden: Vec<Golden> = serde_json::from_slice(&golden_file("templates.json")).unwrap();
         assert_eq!(golden.len(), 30);
         let named =
             [("bos_token", "<s>"), ("eos_token", "</s>")].map(|(name, text)| (name.to_owned(), text.to_owned()));
@@ -146,8 +146,7 @@ mod tests {
 
     #[test]
     fn awkward_templates_render_as_in_transformers() {
-        let golden: Vec<(String, Option<String>)> =
-            serde_json::from_str(include_str!("../../../../tests/golden/awkward.json")).unwrap();
+        let golden: Vec<(String, Option<String>)> = serde_json::from_slice(&golden_file("awkward.json")).unwrap();
         assert!(golden.len() > 500);
         let said = [("system", "Be."), ("user", "Hi"), ("assistant", "Yo</think>x")];
         let messages = said.map(|(role, content)| Message { role: role.to_owned(), content: content.to_owned() });

@@ -79,14 +79,15 @@ fn a_stage_that_cannot_fit_is_refused_before_the_first() {
     let error = within(needed - 1, false, &mut store, &mut Log::new(usize::MAX)).unwrap_err();
     assert!(matches!(error, Error::Memory { stage: Stage::Train, .. }), "{error}");
     let message = error.to_string();
-    let expected = format!("train: {needed} bytes of memory are needed and {} may be taken; --recompute", needed - 1);
+    let expected =
+        format!("train: {needed} bytes of memory are needed and {} may be taken; train.recompute", needed - 1);
     assert!(message.starts_with(&expected), "{message}");
     // The same folder takes other settings then.
     assert!(store.files.is_empty(), "{:?}", store.files.keys());
 
     let mut log = Log::new(usize::MAX);
     within(needed - 1, true, &mut store, &mut log).unwrap();
-    let expected = format!("to come, at most: train: {needed} bytes do not fit in {}; --recompute", needed - 1);
+    let expected = format!("to come, at most: train: {needed} bytes do not fit in {}; train.recompute", needed - 1);
     assert!(log.lines.iter().any(|line| line.starts_with(&expected)), "{:?}", log.lines);
 
     // What is done already needs no memory.

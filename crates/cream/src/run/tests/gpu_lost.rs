@@ -48,7 +48,8 @@ fn call(store: &mut Memory, destroyed_at: Option<Stage>) -> Result<Vec<Summary>>
         text: &text,
         base_model: "tiny",
         fingerprint: "of tiny",
-        outlines: &outlines(&files, Budget::default()),
+        context: 256,
+        outlines: Some(&outlines(&files, Budget::default())),
         load: &mut load,
         external: None,
     };
@@ -69,7 +70,7 @@ fn a_run_is_taken_up_after_its_device_was_lost() {
         let error = call(&mut store, Some(at)).unwrap_err();
         assert!(matches!(error, Error::Device { stage, .. } if stage == at), "{at}: {error:?}");
         let message = error.to_string();
-        assert!(message.contains("the same command takes the work up"), "{message}");
+        assert!(message.contains("the same call takes the work up"), "{message}");
         call(&mut store, None).unwrap();
         assert_eq!(store.files.keys().collect::<Vec<_>>(), whole.files.keys().collect::<Vec<_>>());
         for name in ["iteration-1/completions.jsonl", "iteration-1/pairs.jsonl"] {

@@ -1,6 +1,7 @@
 //! Every kernel on the GPU against its CPU twin: values and every gradient, on sizes that no tile divides.
 
 mod attention;
+mod device;
 mod matmul;
 mod optimiser;
 mod rms_norm;

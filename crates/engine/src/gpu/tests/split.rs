@@ -7,6 +7,7 @@ use pollster::block_on;
 
 use super::attention::{Inputs, backward, forward};
 use super::{Outputs, assert_twins};
+use crate::generate::ended;
 use crate::gpu::testing::Limited;
 use crate::tests::models::{checkpoint, config, groups};
 use crate::tests::random::{Random, rounds};
@@ -95,7 +96,7 @@ fn generated<B: Backend>(
         made.insert((one.request, one.completion), one.tokens);
         Ok(())
     };
-    block_on(model.generate(None, requests, options, finished)).unwrap();
+    block_on(model.generate(None, requests, options, ended(finished))).unwrap();
     made
 }
 
@@ -171,7 +172,7 @@ fn gradient_of_a_large_weight() {
 /// A tile of two queries that see keys of more than a binding.
 #[test]
 fn what_cannot_be_split_says_how_large_it_is() {
-    // Of its own, since it fails for good.
+    // Of its own, since it fails.
     let Some(gpu) = Limited::new(64 << 10).get() else { return };
     let heads = Heads { query: 1, key_value: 1, dim: 64 };
     let segments = [Segment { query_len: 2, own_past: 298, ..Segment::default() }];

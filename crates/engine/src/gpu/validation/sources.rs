@@ -1,7 +1,6 @@
 //! The text of every shader in each of its forms, and the constants that it is used with.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use cream_shaders::{KERNELS, LIBRARIES};
 
 /// A shader behind the files of shaders/lib that it needs.
 pub(super) struct Form {
@@ -53,23 +52,11 @@ fn few() -> Vec<Constants> {
 
 /// Each shader as it is used.
 pub(super) fn forms() -> Vec<Form> {
-    let folder = Path::new("../../shaders");
-    let libraries = files(&folder.join("lib"));
-    let all = |(kernel, source): (String, String)| {
-        let forms = complete(kernel.clone(), source, &libraries).into_iter();
-        forms.map(move |(name, source)| Form { name, kernel: kernel.clone(), source })
+    let all = |&(kernel, source): &'static (&'static str, &'static str)| {
+        let forms = complete(kernel.to_owned(), source.to_owned()).into_iter();
+        forms.map(move |(name, source)| Form { name, kernel: kernel.to_owned(), source })
     };
-    files(folder).into_iter().flat_map(all).collect()
-}
-
-/// The WGSL files of a folder by name, in order.
-fn files(folder: &Path) -> Vec<(String, String)> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "wgsl"));
-    paths.sort();
-    let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
-    paths.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+    KERNELS.iter().flat_map(all).collect()
 }
 
 /// The functions that a source has.
@@ -78,21 +65,21 @@ fn functions(source: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A source behind each library in turn that has a function it calls and does not have itself, until none is missing.
-fn complete(name: String, source: String, libraries: &[(String, String)]) -> Vec<(String, String)> {
+fn complete(name: String, source: String) -> Vec<(String, String)> {
     let calls = |function: &str| {
         let named = |at: usize| !source[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
         source.match_indices(&format!("{function}(")).any(|(at, _)| named(at))
     };
     let missing = |function: &&str| calls(function) && functions(&source).all(|own| own != *function);
-    let Some(function) = libraries.iter().flat_map(|(_, library)| functions(library)).find(missing) else {
+    let Some(function) = LIBRARIES.iter().flat_map(|(_, library)| functions(library)).find(missing) else {
         return vec![(name, source)];
     };
     let has = |library: &str| functions(library).any(|other| other == function);
-    let needed = libraries.iter().filter(|(_, library)| has(library));
-    let behind = |(library, text): &(String, String)| {
+    let needed = LIBRARIES.iter().filter(|(_, library)| has(library));
+    let behind = |&(library, text): &(&str, &str)| {
         // Directives come first.
-        let all = if is_cooperative(&source) { [&source, text] } else { [text, &source] }.map(String::as_str);
-        complete(format!("{library} + {name}"), all.concat(), libraries)
+        let all = if is_cooperative(&source) { [&source, text] } else { [text, &source] };
+        complete(format!("{library} + {name}"), all.concat())
     };
     needed.flat_map(behind).collect()
 }
