@@ -3,15 +3,16 @@
 //! Everything is built in release with one set of features, so that nothing compiles twice. A missing tool is a skip,
 //! named at the end; where `CI` is set it is a failure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
+use crate::web::WASM;
+
 const BARE_METAL: &str = "thumbv7em-none-eabihf";
-const WASM: &str = "wasm32-unknown-unknown";
 
 pub(crate) fn run() -> Result<()> {
     let in_ci = env::var_os("CI").is_some();
@@ -25,24 +26,51 @@ pub(crate) fn run() -> Result<()> {
         }
     };
     let bare_metal = have("cream-core for bare metal", target(BARE_METAL))?;
-    let wasm = have("cream and engine for WebAssembly", target(WASM))?;
+    let wasm = have("the packages for WebAssembly", target(WASM))?;
+    let node = have("these under node", node())?;
     have("tests on SmolLM2", crate::model::path().map(drop))?;
     have("tests on a GPU or a software one", vulkan())?;
-    have("tests in a browser", browser())?;
+    let browser = have("tests in a browser", browser())?;
     have("SPIR-V by its validator", spirv_val())?;
 
     step(&["fmt", "--all", "--check"], &[])?;
     step(&["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    crate::package::run()?;
     if bare_metal {
         step(&["build", "--release", "--locked", "--package", "cream-core", "--target", BARE_METAL], &[])?;
     }
     if wasm {
-        let packages = ["--package", "cream-engine", "--package", "cream-method", "--features", "cream-method/gpu"];
-        step(&[&["check", "--release", "--locked", "--target", WASM][..], &packages].concat(), &[])?;
+        let packages = ["--package", "cream-web", "--package", "cream-web-core"];
+        let lint = ["clippy", "--release", "--locked", "--target", WASM];
+        step(&[&lint[..], &packages, &["--", "-D", "warnings"]].concat(), &[])?;
     }
     step(&["doc", "--release", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     let required: &[_] = if in_ci { &[("CREAM_REQUIRE_GPU", "1")] } else { &[] };
     step(&["test", "--release", "--workspace", "--locked"], required)?;
+    if wasm && node {
+        crate::web::make()?;
+        // The program that the tests before these built, to compare with.
+        let program = crate::target()?.join("release/cream").with_extension(env::consts::EXE_EXTENSION);
+        let node = || {
+            let mut command = Command::new("node");
+            command.env("CREAM_PROGRAM", &program).current_dir(crate::root());
+            command
+        };
+        let tests = node_tests()?;
+        // WebGPU in software takes minutes, of one core.
+        let on_gpu =
+            browser.then(|| node().arg("tests/browser/gpu.mjs").spawn()).transpose().context("cannot start node")?;
+        let mut others = vec![("tests/node", node().arg("--test").args(tests).status())];
+        for test in ["tests/browser/page.mjs", "tests/browser/failures.mjs"].into_iter().filter(|_| browser) {
+            others.push((test, node().arg(test).status()));
+        }
+        let on_gpu = on_gpu.map(|mut running| ("tests/browser/gpu.mjs", running.wait()));
+        for (test, ended) in others.into_iter().chain(on_gpu) {
+            if !ended.with_context(|| format!("cannot run {test}"))?.success() {
+                bail!("{test} failed");
+            }
+        }
+    }
     for skip in skipped {
         println!("skipped: {skip}");
     }
@@ -61,8 +89,31 @@ fn browser() -> Result<()> {
     crate::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
 }
 
+/// A node that has a test runner, and npm.
+fn node() -> Result<()> {
+    for program in ["node", "npm"] {
+        let found = Command::new(program).arg("--version").output();
+        found.with_context(|| format!("no {program} (apt-get install nodejs npm)"))?;
+    }
+    Ok(())
+}
+
+/// The tests of the npm package: tests/node/*.mjs.
+fn node_tests() -> Result<Vec<PathBuf>> {
+    let folder = crate::root().join("tests/node");
+    let mut tests = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        tests.push(entry?.path());
+    }
+    tests.retain(|path| path.extension().is_some_and(|extension| extension == "mjs"));
+    if tests.is_empty() {
+        bail!("no tests in {}", folder.display());
+    }
+    Ok(tests)
+}
+
 /// Adds a target to the toolchain if it is not there.
-fn target(name: &str) -> Result<()> {
+pub(crate) fn target(name: &str) -> Result<()> {
     let listed =
         Command::new("rustup").args(["target", "list", "--installed"]).output().context("cannot start rustup")?;
     if String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == name) {
