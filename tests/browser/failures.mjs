@@ -13,7 +13,8 @@ const LONG = "model=tiny&methods=cream&iterations=1&prompts=120&questions=0";
 const header = Buffer.concat([Buffer.from("GGUF"), Buffer.from([3, 0, 0, 0]), Buffer.alloc(2 ** 20, 255)]);
 const tiny = join(repository, "crates/demo/model");
 let asked = [];
-let broken = false;
+/** The answer that breaks off, once the page has some of it: what comes together with the end may never be read. */
+let cut = null;
 
 /** Models at addresses: files of the tiny one in ranges, and what is no model. */
 function special(path, request, response) {
@@ -26,7 +27,7 @@ function special(path, request, response) {
   if (!range || path.includes("whole")) return response.writeHead(200, { "content-length": bytes.length }).end(request.method === "HEAD" ? "" : bytes), true;
   const [from, to] = [Number(range[1]), Math.min(Number(range[2]), bytes.length - 1)];
   response.writeHead(206, { "content-range": `bytes ${from}-${to}/${bytes.length}`, "content-length": to - from + 1 });
-  if (path.includes("cut") && name === "model.safetensors" && to > 100 && !broken) return (broken = true), response.write(bytes.subarray(from, from + 1_000_000), () => response.destroy()), true;
+  if (path.includes("cut") && name === "model.safetensors" && to > 100 && !cut) return (cut = response).write(bytes.subarray(from, from + 1_000_000)), true;
   return response.end(bytes.subarray(from, to + 1)), true;
 }
 
@@ -119,6 +120,8 @@ await check("addresses: missing, no model, unreachable, with ranges, without, br
   await page.fill("#own-prompts", "What is 1 + 1?\nWhat is 2 + 2?");
   await page.dispatchEvent("#own-prompts", "change");
   await page.click("#start");
+  await page.waitForFunction(() => /^\d\d\s% of the model fetched/.test(document.querySelector("#pace").textContent));
+  cut.destroy();
   await told(page, "The connection broke off");
   asked = [];
   await page.click("#messages >> text=Try again");
