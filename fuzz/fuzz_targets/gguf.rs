@@ -1,11 +1,14 @@
-//! A GGUF file of any bytes is read or refused; what is read can be used.
+//! A GGUF file of any bytes is read or refused, whole and in parts alike; what is read can be used.
 #![no_main]
 
 use cream_engine::gguf;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok((checkpoint, text)) = gguf::load("fuzz.gguf", bytes) {
+    let whole = gguf::load("fuzz.gguf", bytes);
+    let parts = pollster::block_on(gguf::open("fuzz.gguf", bytes));
+    assert_eq!(whole.is_ok(), parts.is_ok());
+    if let Ok((checkpoint, text)) = whole {
         for tensor in checkpoint.tensors.values() {
             tensor.to_f32();
         }

@@ -74,5 +74,38 @@ await within(NO_GPU, async (browser) => {
   assert.deepEqual(page.complaints, []);
 });
 
+// A model that is dropped on the page; the screen stays on; a hidden tab pauses where that was asked for.
+await within(NO_GPU, async (browser) => {
+  await browser.addInitScript(() => {
+    globalThis.locks = 0;
+    navigator.wakeLock.request = async () => (globalThis.locks++, { release: async () => void globalThis.locks-- });
+    Object.defineProperty(document, "hidden", { get: () => globalThis.away === true });
+    globalThis.hide = (away) => ((globalThis.away = away), document.dispatchEvent(new Event("visibilitychange")));
+  });
+  const page = await visit(browser, server);
+  const dropped = await page.evaluateHandle(async () => {
+    const transfer = new DataTransfer();
+    for (const name of ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"]) {
+      transfer.items.add(new File([await (await fetch(`./tiny/${name}`)).blob()], name));
+    }
+    return transfer;
+  });
+  await page.dispatchEvent(".drop", "drop", { dataTransfer: dropped });
+  await page.fill("#own-prompts", "What is 1 + 1?\nWhat is 2 + 2?");
+  await page.dispatchEvent("#own-prompts", "change");
+  await page.check("#pause-hidden");
+  await started(page);
+  assert.equal(await page.evaluate(() => globalThis.locks), 1);
+  await page.evaluate(() => globalThis.hide(true));
+  await state(page, "paused");
+  assert.equal(await page.evaluate(() => globalThis.locks), 0);
+  // Back before it has paused, and again.
+  await page.evaluate(() => globalThis.hide(false));
+  await state(page, "running");
+  await page.evaluate(() => (globalThis.hide(true), globalThis.hide(false)));
+  await finished(page);
+  assert.deepEqual(page.complaints, []);
+});
+
 server.close();
 console.log("ok");

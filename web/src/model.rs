@@ -1,9 +1,11 @@
 //! A model on a device, with its text.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::rc::Rc;
 
-use cream::engine::{Checkpoint, Date, LoraConfig, Result as EngineResult, Tensor, Text, WeightSource, gguf, hf};
+use cream::engine::{Date, LoraConfig, Result as EngineResult, Streamed, Tensor, Text, WeightSource, gguf, hf};
 use cream::{DeviceAdapter, DeviceModel, Encoder, Model as _, SampleOptions, fingerprint};
 use js_sys::Function;
 use serde_json::json;
@@ -43,7 +45,7 @@ impl Loaded {
 
 #[wasm_bindgen]
 impl Model {
-    /// Puts a model on a device. A GGUF file in a Blob or at a URL is read tensor by tensor and is never whole in memory.
+    /// Puts a model on a device. Weights in a Blob or at a URL are read tensor by tensor and are never whole in memory.
     ///
     /// Rejects where the file cannot be read or is not a model that the engine runs, naming the field and what was expected.
     pub async fn open(
@@ -70,7 +72,7 @@ impl Model {
         let loaded = Loading { device, slots, told: &told };
         let result = if is_folder(&source) {
             let name = name.unwrap_or_else(|| "model".into());
-            loaded.folder(&name, &folder(&source).await.map_err(thrown_by_engine)?).await
+            loaded.folder(&name, folder(&source).await.map_err(thrown_by_engine)?).await
         } else {
             let name = name.or_else(|| name_of(&source)).unwrap_or_else(|| "model.gguf".into());
             loaded.file(&name, &source).await
@@ -149,28 +151,28 @@ struct Loading<'a> {
 
 impl Loading<'_> {
     async fn file(self, name: &str, source: &JsValue) -> Result<Loaded> {
-        (self.told)("header", 0, 1).map_err(thrown_by_engine)?;
-        let file = File::open(name, source).await.map_err(thrown_by_engine)?;
-        let (streamed, text) = gguf::open(name, file).await.map_err(thrown_by_engine)?;
-        (self.told)("header", 1, 1).map_err(thrown_by_engine)?;
-        let shapes = streamed.outline().clone();
-        self.put(name, &shapes, &streamed, text).await
+        let opened = async { gguf::open(name, File::open(name, source).await?).await };
+        let (streamed, text) = self.header(opened).await?;
+        self.put(name, &streamed, text).await
     }
 
-    async fn folder(self, name: &str, files: &hf::Files) -> Result<Loaded> {
-        let (checkpoint, text) = hf::load(files).map_err(thrown_by_engine)?;
+    async fn folder(self, name: &str, files: BTreeMap<String, File>) -> Result<Loaded> {
+        let (streamed, text) = self.header(hf::open(files)).await?;
         let text = text.ok_or_else(|| new("Error", &format!("{name}: tokenizer.json: missing")))?;
-        self.put(name, &checkpoint, &checkpoint, text).await
+        self.put(name, &streamed, text).await
     }
 
-    async fn put<S: WeightSource>(
-        self,
-        name: &str,
-        shapes: &Checkpoint<'_>,
-        source: &S,
-        mut text: Text,
-    ) -> Result<Loaded> {
-        let parameters = shapes.tensors.values().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+    /// Tells of the reading of a header.
+    async fn header<T>(&self, opened: impl Future<Output = EngineResult<T>>) -> Result<T> {
+        (self.told)("header", 0, 1).map_err(thrown_by_engine)?;
+        let opened = opened.await.map_err(thrown_by_engine)?;
+        (self.told)("header", 1, 1).map_err(thrown_by_engine)?;
+        Ok(opened)
+    }
+
+    async fn put(self, name: &str, source: &Streamed<File>, mut text: Text) -> Result<Loaded> {
+        let shapes = &source.outline().tensors;
+        let parameters = shapes.values().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
         let told = |loading, done, total| match loading {
             cream::Loading::Weights => (self.told)("weights", done, total),
             cream::Loading::Pipelines => (self.told)("pipelines", done, total),
@@ -188,12 +190,12 @@ impl Loading<'_> {
 }
 
 /// Passes tensors on, and takes their fingerprints.
-struct Hashed<'a, S> {
-    source: &'a S,
+struct Hashed<'a> {
+    source: &'a Streamed<File>,
     parts: RefCell<Vec<String>>,
 }
 
-impl<S: WeightSource> WeightSource for Hashed<'_, S> {
+impl WeightSource for Hashed<'_> {
     fn file(&self) -> &str {
         self.source.file()
     }

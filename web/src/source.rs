@@ -1,9 +1,10 @@
 //! Where a model's file lies: in memory, in a Blob (a file of the visitor's, or one kept in OPFS), or at a URL. Of the last two
 //! only the parts that are asked for are read.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use cream::engine::{Error, Reader, Result, hf};
+use cream::engine::{Error, Reader, Result};
 use js_sys::{ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -112,13 +113,13 @@ pub(crate) fn is_folder(source: &JsValue) -> bool {
 }
 
 /// The files of a folder.
-pub(crate) async fn folder(source: &JsValue) -> Result<hf::Files> {
-    let mut files = hf::Files::new();
+pub(crate) async fn folder(source: &JsValue) -> Result<BTreeMap<String, File>> {
+    let mut files = BTreeMap::new();
     for entry in Object::entries(source.unchecked_ref()).iter() {
         let entry: js_sys::Array = entry.unchecked_into();
         let name = entry.get(0).as_string().unwrap_or_default();
         let file = File::open(&name, &entry.get(1)).await?;
-        files.insert(name, file.read(0..file.len).await?);
+        files.insert(name, file);
     }
     Ok(files)
 }

@@ -12,40 +12,25 @@ mod vocab;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use crate::checkpoint::{Checkpoint, check_extra};
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::{Error, Result};
-use crate::source::{Reader, WeightSource};
+use crate::source::{MOST_BYTES, Place, Reader, SMALL, Streamed, exactly};
 use crate::tensor::Tensor;
 use crate::text::Text;
-use container::Container;
+use container::{Container, Failure};
 
 /// How the names of tensors begin that the forward pass runs through.
 const PARTS: [&str; 5] = ["blk.", "token_embd", "output", "rope_", "position_embd"];
 
 /// Reads the file called `name`. Tensors borrow from `bytes`, except q and k.
 pub fn load<'a>(name: &str, bytes: &'a [u8]) -> Result<(Checkpoint<'a>, Text)> {
-    assemble(Container::read(name, bytes, bytes.len() as u64)?)
-}
-
-/// A file of which the tensors are read when they are asked for.
-#[derive(Debug)]
-pub struct Streamed<R> {
-    reader: R,
-    /// Its tensors are empty.
-    outline: Checkpoint<'static>,
-    /// Where their bytes lie, by Hugging Face's names.
-    places: BTreeMap<String, Range<u64>>,
+    assemble(Container::read(name, bytes, bytes.len() as u64).map_err(|failure| failure.error)?)
 }
 
 /// Bytes that the header of a file is looked for in first; four times as many each time that they are too few.
 const FIRST_BYTES: u64 = 1 << 20;
-/// Most bytes that a header may take.
-const MOST_BYTES: u64 = 1 << 28;
-/// Most bytes of a tensor that decides what a model is: divisors of frequencies, biases.
-const SMALL: u64 = 1 << 20;
 
 /// Reads the header of the file called `name`, and with it all but the weights.
 ///
@@ -55,63 +40,33 @@ pub async fn open<R: Reader>(name: &str, reader: R) -> Result<(Streamed<R>, Text
     let len = reader.len();
     let mut read = FIRST_BYTES.min(len);
     loop {
-        let bytes = reader.read(0..read).await?;
+        let bytes = exactly(&reader, name, "header", 0..read).await?;
         let mut container = match Container::read(name, &bytes, len) {
-            // What is wrong may be that it ends here.
-            Err(_) if read < len.min(MOST_BYTES) => {
-                read = (4 * read).min(len);
+            // They end within the header.
+            Err(Failure { asked, .. }) if read < asked && asked <= len => {
+                if asked > MOST_BYTES {
+                    let problem = format_args!("takes {asked} bytes or more, expected at most {MOST_BYTES}");
+                    return Err(Error::file(name, "header", problem));
+                }
+                read = asked.max(4 * read).min(len);
                 continue;
             }
-            container => container?,
+            container => container.map_err(|failure| failure.error)?,
         };
         let mut places = BTreeMap::new();
         for (tensor, at) in &container.places {
             match hugging_face_name(tensor) {
-                Some(new) => _ = places.insert(new, at.clone()),
+                Some(new) => _ = places.insert(new, Place { file: name.to_owned(), range: at.clone() }),
                 None if at.end - at.start <= SMALL => {
                     let small = container.tensors.get_mut(tensor).expect("it has a place");
-                    small.bytes = Cow::Owned(reader.read(at.clone()).await?);
+                    small.bytes = Cow::Owned(exactly(&reader, name, tensor, at.clone()).await?);
                 }
                 None => {}
             }
         }
         let (checkpoint, text) = assemble(container)?;
-        let empty = |(name, tensor): (String, Tensor<'_>)| (name, Tensor { bytes: Cow::Owned(Vec::new()), ..tensor });
-        let Checkpoint { file, config, tensors } = checkpoint;
-        let outline = Checkpoint { file, config, tensors: tensors.into_iter().map(empty).collect() };
-        return Ok((Streamed { reader, outline, places }, text));
-    }
-}
-
-impl<R> Streamed<R> {
-    /// The model without its weights: every tensor is empty.
-    pub fn outline(&self) -> &Checkpoint<'static> {
-        &self.outline
-    }
-}
-
-impl<R: Reader> WeightSource for Streamed<R> {
-    fn file(&self) -> &str {
-        &self.outline.file
-    }
-
-    fn config(&self) -> &LlamaConfig {
-        &self.outline.config
-    }
-
-    async fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor<'_>> {
-        let outline = self.outline.tensor(name, shape)?;
-        let at = self.places[name].clone();
-        let (expected, bytes) = (at.end - at.start, self.reader.read(at).await?);
-        if bytes.len() as u64 != expected {
-            let problem = format_args!("{} bytes could be read, expected {expected}", bytes.len());
-            return Err(Error::file(&self.outline.file, name, problem));
-        }
-        let mut tensor = Tensor { dtype: outline.dtype, shape: outline.shape.clone(), bytes: Cow::Owned(bytes) };
-        if let Some(heads) = interleaved_heads(name, &self.outline.config) {
-            restore_rows(&self.outline.file, name, &mut tensor, heads)?;
-        }
-        Ok(tensor)
+        let readers = [(name.to_owned(), reader)].into();
+        return Ok((Streamed::new(readers, checkpoint, places, restore), text));
     }
 }
 
@@ -251,9 +206,7 @@ fn rename<'a>(
             check_extra(file, &name, &PARTS, (!tensor.bytes.is_empty()).then_some(&tensor), config)?;
             continue;
         };
-        if let Some(heads) = interleaved_heads(&new, config) {
-            restore_rows(file, &name, &mut tensor, heads)?;
-        }
+        restore(file, &new, &mut tensor, config)?;
         tensors.insert(new, tensor);
     }
     Ok(tensors)
@@ -289,6 +242,11 @@ fn interleaved_heads(name: &str, config: &LlamaConfig) -> Option<usize> {
     } else {
         name.ends_with(".k_proj.weight").then_some(config.num_key_value_heads)
     }
+}
+
+/// Puts the rows of a matrix that the file interleaves back into their places.
+fn restore(file: &str, name: &str, tensor: &mut Tensor, config: &LlamaConfig) -> Result<()> {
+    interleaved_heads(name, config).map_or(Ok(()), |heads| restore_rows(file, name, tensor, heads))
 }
 
 /// Within each head, stored row 2 j + i becomes row i E/2 + j, for i in 0..2.

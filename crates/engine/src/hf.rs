@@ -16,6 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::{Error, Result};
 use crate::neutral::{is_neutral, shown};
+use crate::source::{MOST_BYTES, Reader, Streamed, exactly};
 use crate::stand_in;
 use crate::tensor::Dtype;
 use crate::text::{Parts, Text, add_ends};
@@ -40,16 +41,57 @@ pub const FILES: [&str; 9] =
 
 /// Reads a model from its folder's files; no text where there is no `tokenizer.json`. Tensors borrow from `files`.
 pub fn load(files: &Files) -> Result<(Checkpoint<'_>, Option<Text>)> {
+    check_stand_ins(files)?;
+    let (raw, config) = settings(files)?;
+    let weights = weights::read(files, &config, |_, bytes| bytes.len() as u64)?;
+    weights.check(&config)?;
+    let checkpoint = Checkpoint::new(weights.file, config, weights.tensors)?;
+    let text = text(files, &raw, checkpoint.config.vocab_size)?;
+    Ok((checkpoint, text))
+}
+
+/// Reads a model from its folder's files, all but the weights; the tensors are read when they are asked for.
+///
+/// # Errors
+/// As [`load`]; what the readers say.
+pub async fn open<R: Reader>(readers: BTreeMap<String, R>) -> Result<(Streamed<R>, Option<Text>)> {
+    let mut files = Files::new();
+    for (name, reader) in FILES.into_iter().filter_map(|name| Some((name, readers.get(name)?))) {
+        let bytes =
+            if name == WEIGHTS { weights::first_bytes(name, reader).await? } else { whole(name, reader).await? };
+        files.insert(name.to_owned(), bytes);
+    }
+    check_stand_ins(&files)?;
+    let (raw, config) = settings(&files)?;
+    for shard in shards(&files)? {
+        if let Some(reader) = readers.get(&shard).filter(|_| !files.contains_key(&shard)) {
+            files.insert(shard.clone(), weights::first_bytes(&shard, reader).await?);
+        }
+    }
+    let mut weights = weights::read(&files, &config, |name, _| readers[name].len())?;
+    weights.fill(&readers).await?;
+    weights.check(&config)?;
+    let weights::Weights { file, tensors, places, .. } = weights;
+    let checkpoint = Checkpoint::new(file, config, tensors)?;
+    let text = text(&files, &raw, checkpoint.config.vocab_size)?;
+    Ok((Streamed::new(readers, checkpoint, places, |_, _, _, _| Ok(())), text))
+}
+
+async fn whole(name: &str, reader: &impl Reader) -> Result<Vec<u8>> {
+    let len = reader.len();
+    if len > MOST_BYTES {
+        return Err(Error::file(name, "file", format_args!("{len} bytes, expected at most {MOST_BYTES}")));
+    }
+    exactly(reader, name, "file", 0..len).await
+}
+
+fn check_stand_ins(files: &Files) -> Result<()> {
     for name in FILES {
         if let Some(what) = files.get(name).and_then(|bytes| stand_in::named(bytes)) {
             return Err(Error::file(name, "file", what));
         }
     }
-    let (raw, config) = settings(files)?;
-    let (file, tensors) = weights::read(files, &config)?;
-    let checkpoint = Checkpoint::new(file, config, tensors)?;
-    let text = text(files, &raw, checkpoint.config.vocab_size)?;
-    Ok((checkpoint, text))
+    Ok(())
 }
 
 /// The keys of `config.json` of which nothing is known, and whose names do not speak of the computation: [`load`] passes

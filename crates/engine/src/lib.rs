@@ -52,7 +52,7 @@ pub use llama::Llama;
 pub use matrix::{Lora, Matrix, MatrixData};
 pub use memory::{Budget, MemoryPlan, Meter, Outline};
 pub use prepare::Uses;
-pub use source::{Reader, WeightSource};
+pub use source::{Reader, Streamed, WeightSource};
 pub use tensor::{Dtype, Tensor};
 pub use text::{Date, Message, Text};
 pub use train::{Schedule, Trained, Trainer};

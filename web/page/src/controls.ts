@@ -7,9 +7,9 @@ import type { LiveRun } from "./run";
 interface Options { start(): void; stop(): void; reset(): void; run: LiveRun; recording(): Recording | null }
 
 export function connectControls({ start, stop, reset, run, recording }: Options): void {
-  let pausedByHiding = false;
+  let pausedByHiding: Promise<void> | null = null;
   at("start").addEventListener("click", start);
-  at("pause").addEventListener("click", () => run.pause());
+  at("pause").addEventListener("click", () => void run.pause());
   at("stop").addEventListener("click", () => {
     stop();
     at("setup").scrollIntoView({ block: "start" });
@@ -43,11 +43,14 @@ export function connectControls({ start, stop, reset, run, recording }: Options)
     if (!document.hidden) void run.stayAwake();
     const wanted = document.querySelector<HTMLInputElement>("#pause-hidden")?.checked;
     if (document.hidden && wanted && run.state === "running") {
-      pausedByHiding = true;
-      run.pause();
+      pausedByHiding = run.pause();
     } else if (!document.hidden && pausedByHiding) {
-      pausedByHiding = false;
-      if (run.state === "paused") start();
+      // A run stops at its next await, which may come after the tab is back.
+      void pausedByHiding.then(() => {
+        if (document.hidden || !pausedByHiding) return;
+        pausedByHiding = null;
+        if (run.state === "paused") start();
+      });
     }
   });
 }

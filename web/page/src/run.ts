@@ -15,6 +15,7 @@ export class LiveRun {
   state: State = "idle";
   private control: AbortController | null = null;
   private ending = false;
+  private ended = Promise.resolve();
   private readonly pace = new Pace();
   private prompts = new Map<string, string>();
   private source: ModelSource = { kind: "tiny" };
@@ -27,7 +28,7 @@ export class LiveRun {
     const settings = settingsOf(setup);
     this.view = { ...emptyView("live"), methods: settings.methods, rounds: settings.rounds };
     this.source = setup.source;
-    return this.go(null, setup, settings, setup.own);
+    return (this.ended = this.go(null, setup, settings, setup.own));
   }
 
   /** A kept session, to be looked at and perhaps taken up. */
@@ -47,12 +48,13 @@ export class LiveRun {
     const { session } = this.view;
     if (!session) return this.begin(setup);
     if (this.needsFile && setup.source.kind === "files") this.source = setup.source;
-    return this.go(session.name, setup, session.settings, session.own);
+    return (this.ended = this.go(session.name, setup, session.settings, session.own));
   }
 
-  /** Stops at the next await; what the store holds is kept. */
-  pause(): void {
+  /** Stops at the next await, which is waited for; what the store holds is kept. */
+  pause(): Promise<void> {
     this.control?.abort();
+    return this.ended;
   }
 
   /** Pauses and has done with it; it can be taken up from the kept sessions. */

@@ -46,8 +46,13 @@ pub(super) struct Container<'a> {
 impl<'a> Container<'a> {
     /// Reads the file called `file`, whose first bytes these are and which has `len` of them: header, metadata, and where each
     /// tensor lies. Tensors that lie behind these bytes are empty.
-    pub(super) fn read(file: &str, bytes: &'a [u8], len: u64) -> Result<Self> {
-        let mut reader = Reader { file, bytes, at: 0 };
+    pub(super) fn read(file: &str, bytes: &'a [u8], len: u64) -> Result<Self, Failure> {
+        let mut reader = Reader { file, bytes, len, at: 0, asked: 0 };
+        Container::parse(&mut reader).map_err(|error| Failure { error, asked: reader.asked })
+    }
+
+    fn parse(reader: &mut Reader<'_, 'a>) -> Result<Self> {
+        let Reader { file, bytes, len, .. } = *reader;
         if !bytes.starts_with(b"GGUF") {
             // After eight bytes of length, the header of a safetensors file is an object.
             let problem = if bytes.get(6..10) == Some(b"\0\0{\"") {
@@ -89,7 +94,7 @@ impl<'a> Container<'a> {
             unreadable: BTreeMap::new(),
         };
 
-        let infos = (0..tensor_count).map(|index| TensorInfo::read(&mut reader, index)).collect::<Result<Vec<_>>>()?;
+        let infos = (0..tensor_count).map(|index| TensorInfo::read(reader, index)).collect::<Result<Vec<_>>>()?;
         let alignment = container.size("general.alignment")?.unwrap_or(32);
         if !alignment.is_power_of_two() {
             let problem = format!("{alignment}, expected a power of two");
@@ -183,7 +188,8 @@ impl<'a> Container<'a> {
         let Value::Array(array @ Array { kind: STRING, .. }) = value else {
             return Err(self.wrong(key, value, "an array of strings"));
         };
-        let mut reader = Reader { file: &self.file, bytes: array.bytes, at: 0 };
+        let mut reader =
+            Reader { file: &self.file, bytes: array.bytes, len: array.bytes.len() as u64, at: 0, asked: 0 };
         (0..array.len).map(|index| reader.utf8(format_args!("{key}[{index}]"))).collect::<Result<_>>().map(Some)
     }
 
@@ -279,9 +285,9 @@ const INT64: u32 = 11;
 const FLOAT64: u32 = 12;
 
 /// Key length, value type, one byte of value.
-const PAIR_MIN_BYTES: usize = 8 + 4 + 1;
+const PAIR_MIN_BYTES: u64 = 8 + 4 + 1;
 /// Name length, dimension count, one dimension, type, offset.
-const TENSOR_MIN_BYTES: usize = 8 + 4 + 8 + 4 + 8;
+const TENSOR_MIN_BYTES: u64 = 8 + 4 + 8 + 4 + 8;
 
 /// Bytes of a value of this type, or `None` for strings, arrays and unknown types.
 fn scalar_bytes(kind: u32) -> Option<usize> {
@@ -312,11 +318,23 @@ fn scalar<'a>(kind: u32, bytes: &[u8]) -> Option<Value<'a>> {
     })
 }
 
+/// Why the beginning of a file could not be read.
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// How many of the file's first bytes were asked for where there were fewer, else 0.
+    pub(super) asked: u64,
+}
+
 /// A position in the file.
 struct Reader<'f, 'a> {
     file: &'f str,
+    /// Its first ones.
     bytes: &'a [u8],
+    /// How many bytes it has in all.
+    len: u64,
     at: usize,
+    /// As in [`Failure`].
+    asked: u64,
 }
 
 impl<'f, 'a> Reader<'f, 'a> {
@@ -328,10 +346,15 @@ impl<'f, 'a> Reader<'f, 'a> {
                 Ok(taken)
             }
             None => {
-                let problem = format!("needs {len} bytes at byte {}, {} remain", self.at, rest.len());
+                self.asked = (self.at as u64).saturating_add(len);
+                let problem = format!("needs {len} bytes at byte {}, {} remain", self.at, self.remaining());
                 Err(Error::file(self.file, field, problem))
             }
         }
+    }
+
+    fn remaining(&self) -> u64 {
+        self.len.saturating_sub(self.at as u64)
     }
 
     fn array<const N: usize>(&mut self, field: impl Display) -> Result<[u8; N]> {
@@ -349,10 +372,10 @@ impl<'f, 'a> Reader<'f, 'a> {
     }
 
     /// A number of things of at least `min_bytes` each, that the rest of the file can hold.
-    fn count(&mut self, field: &str, min_bytes: usize) -> Result<u64> {
+    fn count(&mut self, field: &str, min_bytes: u64) -> Result<u64> {
         let count = self.u64(field)?;
-        let most = (self.bytes.len() - self.at) / min_bytes;
-        if count > most as u64 {
+        let most = self.remaining() / min_bytes;
+        if count > most {
             return Err(Error::file(self.file, field, format_args!("{count}, the file has room for {most} at most")));
         }
         Ok(count)
@@ -398,13 +421,13 @@ impl<'f, 'a> Reader<'f, 'a> {
     }
 }
 
-/// A tensor as the file's table describes it.
 /// What follows the header: its first bytes, and how many there are in all.
 struct Data<'a> {
     bytes: &'a [u8],
     len: u64,
 }
 
+/// A tensor as the file's table describes it.
 struct TensorInfo<'a> {
     name: &'a str,
     shape: Vec<usize>,

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::generate::Finish;
+use crate::source::WeightSource;
 use crate::tensor::Dtype;
+use crate::tests::parts::{Recorded, assert_same_in_parts};
 use crate::text::Message;
 
 /// A file under construction: metadata entries and tensors, already encoded.
@@ -129,20 +131,7 @@ impl Builder {
 /// The file read whole, which is what is read of it tensor by tensor.
 fn load<'a>(name: &str, bytes: &'a [u8]) -> Result<(Checkpoint<'a>, Text)> {
     let whole = super::load(name, bytes);
-    let parts = pollster::block_on(async {
-        let (streamed, _) = open(name, bytes).await?;
-        let mut tensors = BTreeMap::new();
-        for (name, Tensor { shape, .. }) in &streamed.outline().tensors {
-            tensors.insert(name.clone(), streamed.tensor(name, shape).await?.bytes.into_owned());
-        }
-        Ok((streamed.config().clone(), tensors))
-    });
-    let of_whole = whole.as_ref().map(|(Checkpoint { config, tensors, .. }, _)| {
-        let bytes = |(name, tensor): (&String, &Tensor<'_>)| (name.clone(), tensor.bytes.to_vec());
-        (config.clone(), tensors.iter().map(bytes).collect::<BTreeMap<_, _>>())
-    });
-    let shown = |error: &Error| error.to_string();
-    assert_eq!(parts.as_ref().map_err(shown), of_whole.as_ref().map_err(|error| shown(error)));
+    assert_same_in_parts(&whole, open(name, bytes));
     whole
 }
 
@@ -169,6 +158,48 @@ fn a_file_is_read() {
     assert_eq!(text.raw_and_completion("ab a", "b12", Finish::Length).unwrap(), [5, 4, 5, 6, 7]);
     assert_eq!(text.said(&[0, 5, 4, 2, 1], Finish::Stop).unwrap(), "ab a");
     assert_eq!((text.end_of_turn(), text.stop_tokens()), (1, &[1][..]));
+}
+
+#[test]
+fn of_a_file_in_parts_each_tensor_is_read_once() {
+    let file = Recorded::new(Builder::tiny().build());
+    let (len, asked) = (file.len, file.asked.clone());
+    pollster::block_on(async {
+        let (streamed, _) = open("m.gguf", file).await.unwrap();
+        assert_eq!(asked.take(), [(0, len)]);
+        for (name, Tensor { shape, .. }) in &streamed.outline().tensors {
+            let bytes = streamed.tensor(name, shape).await.unwrap().bytes.len() as u64;
+            assert_eq!(asked.take().into_iter().map(|(start, end)| end - start).collect::<Vec<_>>(), [bytes]);
+        }
+    });
+}
+
+#[test]
+fn a_long_header_is_read_to_its_end() {
+    let mut builder = Builder::tiny();
+    builder.metadata.insert(
+        0,
+        ("general.description".to_owned(), { [&8u32.to_le_bytes()[..], &string(&"long ".repeat(1_000_000))].concat() }),
+    );
+    let bytes = builder.build();
+    assert!(bytes.len() as u64 > 4 * FIRST_BYTES);
+    load("m.gguf", &bytes).unwrap();
+}
+
+#[test]
+fn a_header_of_impossible_lengths_is_refused_by_what_is_read_first() {
+    let beginning =
+        |length: u64| [&b"GGUF"[..], &[3, 0, 0, 0], &[0; 8], &[1, 0, 0, 0, 0, 0, 0, 0], &length.to_le_bytes()].concat();
+    let refused = |length: u64, len: u64| {
+        let file = Recorded { len, ..Recorded::new(beginning(length)) };
+        let asked = file.asked.clone();
+        let error = pollster::block_on(open("m.gguf", file)).map(drop).unwrap_err();
+        assert_eq!(asked.take(), [(0, FIRST_BYTES.min(len))]);
+        error.to_string()
+    };
+    let all = 1 << 33;
+    assert_eq!(refused(all, all), "m.gguf: key of metadata 0: needs 8589934592 bytes at byte 32, 8589934560 remain");
+    assert_eq!(refused(all / 2, all), "m.gguf: header: takes 4294967328 bytes or more, expected at most 268435456");
 }
 
 #[test]

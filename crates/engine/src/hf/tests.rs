@@ -5,7 +5,10 @@ use safetensors::tensor::TensorView;
 
 use super::*;
 use crate::generate::Finish;
+use crate::source::WeightSource;
+use crate::tensor::Tensor;
 use crate::tests::golden_file;
+use crate::tests::parts::{Recorded, assert_same_in_parts};
 use crate::text::Message;
 
 const TOKENIZER_JSON: &str = r#"{"version": "1.0", "added_tokens": [
@@ -48,6 +51,13 @@ fn folder(dtype: Dtype) -> Files {
     .into()
 }
 
+/// The folder read whole, which is what is read of it tensor by tensor.
+fn load(files: &Files) -> Result<(Checkpoint<'_>, Option<Text>)> {
+    let whole = super::load(files);
+    assert_same_in_parts(&whole, open(files.iter().map(|(name, bytes)| (name.clone(), &bytes[..])).collect()));
+    whole
+}
+
 fn refusal(files: &Files) -> String {
     match load(files) {
         Ok(_) => panic!("a wrong folder was read"),
@@ -70,6 +80,44 @@ fn a_written_folder_reads_back() {
         let said = [crate::text::Message { role: "user".to_owned(), content: "ab".to_owned() }];
         assert_eq!(text.prompt(&said).unwrap(), [4]);
         assert_eq!(text.prompt_and_completion(&said, "a", Finish::Stop).unwrap(), [4, 2, 1]);
+    }
+}
+
+#[test]
+fn of_weights_in_parts_the_header_and_each_tensor_are_read() {
+    let files = folder(Dtype::F32);
+    let header = 8 + u64::from_le_bytes(*files[WEIGHTS].first_chunk().unwrap());
+    let readers = files.into_iter().map(|(name, bytes)| (name, Recorded::new(bytes)));
+    let readers: BTreeMap<_, _> = readers.collect();
+    let asked = readers[WEIGHTS].asked.clone();
+    pollster::block_on(async {
+        let (streamed, _) = open(readers).await.unwrap();
+        assert_eq!(asked.take(), [(0, 64), (0, header)]);
+        for (name, Tensor { shape, .. }) in &streamed.outline().tensors {
+            let bytes = streamed.tensor(name, shape).await.unwrap().bytes.len() as u64;
+            assert_eq!(asked.take().into_iter().map(|(start, end)| end - start).collect::<Vec<_>>(), [bytes]);
+        }
+    });
+}
+
+#[test]
+fn an_impossible_header_is_not_read() {
+    let mut files = folder(Dtype::F32);
+    let mut asked_of = |header: u64| {
+        files.get_mut(WEIGHTS).unwrap()[..8].copy_from_slice(&header.to_le_bytes());
+        let refused = refusal(&files);
+        let mut readers: BTreeMap<_, _> =
+            files.iter().map(|(name, bytes)| (name.clone(), Recorded::new(bytes.clone()))).collect();
+        let weights = readers.get_mut(WEIGHTS).unwrap();
+        weights.len = 1 << 30;
+        let asked = weights.asked.clone();
+        assert!(pollster::block_on(open(readers)).is_err());
+        (refused, asked.take())
+    };
+    for header in [u64::MAX, 1 << 29] {
+        let (refused, asked) = asked_of(header);
+        assert!(refused.starts_with("model.safetensors: header: "), "{refused}");
+        assert_eq!(asked, [(0, 64)]);
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) mod models;
 mod optimiser;
 mod oracle;
 mod packed;
+pub(crate) mod parts;
 mod peft;
 pub(crate) mod random;
 mod requests;
