@@ -25,7 +25,7 @@ struct Wasm {
 }
 
 const WASMS: [Wasm; 2] = [
-    Wasm { package: "cream-web", profile: "web", folder: "", name: "cream", optimise: "-O3" },
+    Wasm { package: "cream-web", profile: "web", folder: "", name: "cream", optimise: "-O1" },
     Wasm { package: "cream-web-core", profile: "web-core", folder: "core", name: "core", optimise: "-Oz" },
 ];
 
