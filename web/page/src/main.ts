@@ -13,7 +13,7 @@ import { adoptDemo, defaultSetup, fromFragment, toFragment } from "./settings";
 import { emptyView, type Chosen, type View } from "./view";
 import { connectAsk } from "./views/ask";
 import { connectCentre, showCentre } from "./views/centre";
-import { forgetCharts, showCharts } from "./views/charts";
+import { chartParts, forgetCharts, placeCharts } from "./views/charts";
 import { showDownloads, showSessions, when } from "./views/home";
 import { clearMessages, explain, message } from "./views/messages";
 import { showModels, sizes } from "./views/models";
@@ -43,23 +43,36 @@ const run = new LiveRun(client, {
   },
 });
 
+/** What is drawn, a part a frame: all at once is felt on a slow machine. */
+const parts = [
+  () => {
+    say(at("origin"), view.origin === "recorded" ? "Recorded run" : view.origin === "saved" ? "Kept run" : run.state === "running" ? "Live" : "Your run");
+    at("origin").dataset.origin = view.origin;
+    showProgress(view);
+    showState(run, recording);
+  },
+  () => showCentre(view, chosen),
+  ...chartParts.map((show) => () => show(view, chosen)),
+  () => { showTable(view); showDownloads(client, view, chosen); },
+];
 let planned = false;
-/** Draws at the next frame, and several news at once. */
+let news = false;
+/** Draws from the next frame on, and several news at once. */
 function draw(): void {
-  if (planned) return;
+  news = true;
+  if (!planned) plan(0);
+}
+
+function plan(part: number): void {
   planned = true;
   const frame = document.hidden ? (work: () => void) => setTimeout(work, 500) : requestAnimationFrame;
   frame(() => {
     planned = false;
+    if (part === 0) news = false;
     if (!view.methods.includes(chosen.method)) chosen.method = view.methods[0]!;
-    say(at("origin"), view.origin === "recorded" ? "Recorded run" : view.origin === "saved" ? "Kept run" : run.state === "running" ? "Live" : "Your run");
-    at("origin").dataset.origin = view.origin;
-    showProgress(view);
-    showCentre(view, chosen);
-    showCharts(view, chosen);
-    showTable(view);
-    showDownloads(client, view, chosen);
-    showState(run, recording);
+    parts[part]!();
+    if (part + 1 < parts.length) plan(part + 1);
+    else if (news) plan(0);
   });
 }
 
@@ -136,6 +149,7 @@ function changed(): void {
 }
 
 async function begin(): Promise<void> {
+  placeCharts();
   connectTheme(() => { forgetCharts(); draw(); });
   connectControls({ start, stop, reset: () => void reset(), run, recording: () => recording });
   connectCentre(() => view, chosen, draw);

@@ -19,12 +19,11 @@ const HEIGHT = 190;
 interface Chart { place: HTMLElement; plot: uPlot | null; last: string }
 const charts = new Map<string, Chart>();
 
-export function showCharts(view: View, chosen: Chosen): void {
-  const place = at("charts");
-  if (!place.children.length) for (const title of ["Right answers", ...CURVES.map((curve) => curve.title), "Agreement"]) place.append(figure(title));
-  accuracy(view);
-  for (const curve of CURVES) steps(view, curve);
-  histogram(view, chosen);
+/** The charts one by one: each takes a while to draw. */
+export const chartParts: ((view: View, chosen: Chosen) => void)[] = [accuracy, ...CURVES.map((curve) => (view: View) => steps(view, curve)), histogram];
+
+export function placeCharts(): void {
+  for (const title of ["Right answers", ...CURVES.map((curve) => curve.title), "Agreement"]) at("charts").append(figure(title));
 }
 
 /** All charts anew, in the colours of the theme. */
