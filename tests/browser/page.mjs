@@ -74,6 +74,14 @@ await within(NO_GPU, async (browser) => {
   assert.deepEqual(page.complaints, []);
 });
 
+// What was ranked is there while it is learnt from.
+await within(NO_GPU, async (browser) => {
+  const page = await visit(browser, server, "model=tiny&methods=cream&iterations=1&prompts=300&questions=0");
+  await started(page);
+  await page.waitForFunction(() => document.querySelector("#stages [aria-current]")?.textContent === "Learn" && /prompt \d+ of 60/.test(document.querySelector("#prompt-count").textContent), null, { timeout: 240_000 });
+  assert.deepEqual(page.complaints, []);
+});
+
 // A model that is dropped on the page; the screen stays on; a hidden tab pauses where that was asked for.
 await within(NO_GPU, async (browser) => {
   await browser.addInitScript(() => {

@@ -31,7 +31,7 @@ export async function storage(): Promise<StorageInfo> {
 }
 
 /** The engine's MemoryStore is one too, but its code would have to be fetched first. */
-class InMemory implements Store {
+export class InMemory implements Store {
   private readonly all = new Map<string, Uint8Array>();
   private get = (name: string) => this.all.get(name) ?? new Uint8Array();
   read = async (name: string) => this.all.get(name);

@@ -5,7 +5,7 @@ import { demo, evaluate, report as reportOf, type Run, type Drawn, type Model, t
 import type { Calls, ModelSource, RunEvent } from "../protocol";
 import type { Accuracy, Method, Report } from "../report";
 import { model as open, release } from "./engine";
-import { jsonl, readJsonl, Within } from "./files";
+import { InMemory, jsonl, readJsonl, Within } from "./files";
 import { merged, openRun } from "./runs";
 import { lock, readAccuracy, readRecord, sessionStore, unlock, view, writeAccuracy, writeRecord, type SessionRecord } from "./sessions";
 
@@ -114,12 +114,12 @@ function hooks({ options }: Work, method: Method, store: Store) {
     texts.clear();
     picture = performance.now();
   };
-  // Of the store: the run itself is at work and cannot be asked.
+  // Of the store: the run itself is at work and cannot be asked. Of a copy, read at once: between two reads the run makes a step.
   const refresh = async () => {
     if (reporting) return;
     reporting = true;
     try {
-      options.tell({ kind: "report", method, report: (await reportOf(store)) as Report });
+      options.tell({ kind: "report", method, report: (await reportOf(await copied(store))) as Report });
     } catch { /* A file is being made; the next picture shows it. */ } finally {
       reporting = false;
     }
@@ -138,6 +138,15 @@ function hooks({ options }: Work, method: Method, store: Store) {
       if (performance.now() - picture > PICTURE_MS) flush();
     },
   };
+}
+
+/** What a report is made of, in memory. */
+async function copied(store: Store): Promise<Store> {
+  const copy = new InMemory();
+  const names = (await store.names("")).filter((name) => /\.(json|jsonl|toml)$/.test(name));
+  const files = await Promise.all(names.map(async (name) => [name, await store.read(name)] as const));
+  await Promise.all(files.map(([name, bytes]) => bytes && copy.write(name, bytes)));
+  return copy;
 }
 
 /** What was there before this call. */
