@@ -140,3 +140,60 @@ test("what the core refuses is an Error in its words", () => {
   // It is as good as new afterwards.
   assert.equal(core.agreement(two, two), 1);
 });
+
+/** A ranking of five whose Kendall's tau with 0 1 2 3 4 is this, a multiple of 1/5. */
+function ofAgreement(tau) {
+  const left = [0, 1, 2, 3, 4];
+  let discordant = Math.round(5 * (1 - tau));
+  return Float64Array.from(left.slice(), () => {
+    const at = Math.min(discordant, left.length - 1);
+    discordant -= at;
+    return left.splice(at, 1)[0];
+  });
+}
+
+test("every case of the doors", () => {
+  const lines = readFileSync(new URL("../golden/doors.txt", import.meta.url), "utf8").trim().split("\n");
+  assert.equal(lines.length, 353);
+  for (const [at, line] of lines.entries()) {
+    const [name, ...words] = line.split(" ");
+    const word = () => words.shift();
+    const number = () => Number(word().replace("inf", "Infinity"));
+    const list = () => Float64Array.from({ length: number() }, number);
+    const calls = {
+      agreement: () => { const measure = word(); return core.agreement(list(), list(), measure); },
+      ranks: () => { const ties = word(); return core.ranks(list(), ties); },
+      consistency: () => {
+        const [map, threshold, agreement] = [word(), number(), number()];
+        return core.consistency(floats([0, 1, 2, 3, 4]), ofAgreement(agreement), "kendall", map === "threshold" ? `threshold:${threshold}` : map);
+      },
+      "mean-consistency": () => core.meanConsistency(list()),
+      "completion-logps": () => core.completionLogps(Float32Array.from(list())),
+      "mean-logps": () => core.meanLogps(number(), number()),
+      "implicit-reward": () => core.implicitReward(number(), number(), number()),
+      "choose-pair": () => { const minimum = number(); const pair = core.choosePair(list(), minimum); return pair && [pair.chosen, pair.rejected, pair.margin]; },
+      "pair-loss": () => {
+        const [loss, beta, consistency] = [word(), number(), number()];
+        const logps = { chosen: number(), rejected: number(), reference_chosen: number(), reference_rejected: number() };
+        const pair = core.pairLoss(loss, beta, consistency, logps, { weight: number(), tokens: number() });
+        return ["loss", "margin", "reward_chosen", "reward_rejected", "d_chosen", "d_rejected", "d_reference_chosen", "d_reference_rejected"].map((key) => pair[key]);
+      },
+    };
+    const what = `line ${at + 1}, ${name}`;
+    // Here an agreement is that of two rankings.
+    if (name === "consistency" && !(Math.abs(Number(words[2])) <= 1)) continue;
+    if (words.at(-1) === "error") {
+      assert.throws(calls[name], Error, what);
+      continue;
+    }
+    const got = calls[name]();
+    assert.equal(word(), "=", what);
+    if (words[0] === "undefined") assert.equal(got, undefined, what);
+    else {
+      const expected = words.map(Number);
+      const numbers = typeof got === "number" ? [got] : [...got];
+      assert.equal(numbers.length, expected.length, what);
+      numbers.forEach((value, i) => close(value, expected[i], F64 * Math.max(1, Math.abs(expected[i])), what));
+    }
+  }
+});

@@ -19,6 +19,8 @@ extern crate std;
 
 mod check;
 pub mod consistency;
+#[cfg(test)]
+mod doors;
 mod error;
 mod exp;
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) const NORMAL: f32 = 1e-6;
 /// Moments of 400,000 normal deviates: three standard errors of the fourth (sqrt(96 / 400,000) = 0.0155).
 pub(crate) const MOMENT: f64 = 0.046;
 
-/// Golden numbers of torch and scipy in f64, absolute: summed in another order.
+/// Golden numbers of torch, scipy and mpmath in f64, absolute, relative above 1: summed in another order.
 pub(crate) const GOLDEN: f64 = 1e-12;
 
 /// Golden DPO numbers from token log-probs that were rounded to f32 on the way in, absolute.

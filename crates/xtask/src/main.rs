@@ -4,6 +4,7 @@
 //! Compiled before anything else, so it depends on next to nothing.
 
 mod bench;
+mod c;
 mod gpu_pack;
 mod gpu_test;
 mod model;

@@ -25,19 +25,21 @@ pub(crate) fn run() -> Result<()> {
             Ok(false)
         }
     };
-    let bare_metal = have("cream-core for bare metal", target(BARE_METAL))?;
+    let bare_metal = have("maths and C door for bare metal", target(BARE_METAL))?;
     let wasm = have("the packages for WebAssembly", target(WASM))?;
     let node = have("these under node", node())?;
     have("tests on SmolLM2", crate::model::path().map(drop))?;
     have("tests on a GPU or a software one", vulkan())?;
     let browser = have("tests in a browser", browser())?;
     have("SPIR-V by its validator", spirv_val())?;
+    let c = have("the C door", crate::c::compiler())?;
 
     step(&["fmt", "--all", "--check"], &[])?;
     step(&["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     crate::package::run()?;
     if bare_metal {
-        step(&["build", "--release", "--locked", "--package", "cream-core", "--target", BARE_METAL], &[])?;
+        let packages = ["--package", "cream-core", "--package", "cream-capi"];
+        step(&[&["build", "--release", "--locked", "--target", BARE_METAL][..], &packages].concat(), &[])?;
     }
     if wasm {
         let packages = ["--package", "cream-web", "--package", "cream-web-core"];
@@ -45,6 +47,9 @@ pub(crate) fn run() -> Result<()> {
         step(&[&lint[..], &packages, &["--", "-D", "warnings"]].concat(), &[])?;
     }
     step(&["doc", "--release", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    if c {
+        crate::c::run()?;
+    }
     let required: &[_] = if in_ci { &[("CREAM_REQUIRE_GPU", "1")] } else { &[] };
     let tests = ["test", "--release", "--workspace", "--locked"];
     step(&[&tests[..], &["--no-run"]].concat(), required)?;
@@ -86,10 +91,7 @@ pub(crate) fn run() -> Result<()> {
 /// Chromium, which CI installs, and the package that drives it.
 fn browser() -> Result<()> {
     if !Path::new("/usr/bin/chromium").exists() {
-        if env::var_os("CI").is_none() {
-            bail!("no /usr/bin/chromium (apt-get install chromium)");
-        }
-        install(&["chromium", "fonts-dejavu-core"])?;
+        installed_in_ci("/usr/bin/chromium", &["chromium", "fonts-dejavu-core"])?;
     }
     let folder = crate::root().join("tests/browser");
     crate::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
@@ -149,10 +151,15 @@ fn spirv_val() -> Result<()> {
     if Command::new("spirv-val").arg("--version").output().is_ok() {
         return Ok(());
     }
+    installed_in_ci("spirv-val", &["spirv-tools"])
+}
+
+/// Installs what is missing in CI, and tells others how to.
+pub(crate) fn installed_in_ci(what: &str, packages: &[&str]) -> Result<()> {
     if env::var_os("CI").is_none() {
-        bail!("no spirv-val (apt-get install spirv-tools)");
+        bail!("no {what} (apt-get install {})", packages.join(" "));
     }
-    install(&["spirv-tools"])
+    install(packages)
 }
 
 /// Installs Debian's packages.
