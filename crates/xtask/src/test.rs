@@ -33,6 +33,7 @@ pub(crate) fn run() -> Result<()> {
     let browser = have("tests in a browser", browser())?;
     have("SPIR-V by its validator", spirv_val())?;
     let c = have("the C door", crate::c::compiler())?;
+    let python = have("the Python package", crate::wheel::python())?;
 
     step(&["fmt", "--all", "--check"], &[])?;
     step(&["clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
@@ -59,6 +60,9 @@ pub(crate) fn run() -> Result<()> {
         step(&tests, required)?;
         web.map_or(Ok(()), |made| made.join().expect("it does not panic"))
     })?;
+    if python {
+        crate::wheel::test()?;
+    }
     if wasm && node {
         // The program that the tests before these built, to compare with.
         let program = crate::target()?.join("release/cream").with_extension(env::consts::EXE_EXTENSION);
