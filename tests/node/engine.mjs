@@ -59,6 +59,19 @@ test("it answers, tells of the text as it is drawn, and stops at once", async ()
   await assert.rejects(stopped, { name: "AbortError" });
 });
 
+test("files may be bytes, Blobs and streams, and weights are read tensor by tensor", async () => {
+  const { "model.safetensors": weights, "tokenizer.json": tokenizer, ...others } = files();
+  const [blob, asked] = [new Blob([weights]), []];
+  const recorded = { size: blob.size, slice: (from, to) => (asked.push(to - from), blob.slice(from, to)) };
+  const rows = [{ id: "a", prompt: "What is 12 + 30?", completions: ["42", "no"] }];
+  for (const source of [blob.stream(), blob, recorded]) {
+    const other = await Model.open({ ...others, "model.safetensors": source, "tokenizer.json": new Blob([tokenizer]).stream() }, Device.cpu());
+    assert.deepEqual(await other.score(rows), await model.score(rows));
+    other.free();
+  }
+  assert.ok(asked.length > 20 && Math.max(...asked) < weights.length / 4, asked.join(" "));
+});
+
 test("log-probs are the program's", { skip: !program && "CREAM_PROGRAM is not set" }, async () => {
   const rows = demo().prompts.slice(0, 20).map((prompt, i) => ({ ...prompt, completions: [String(i), "abc", "the end"] }));
   close(await model.score(rows), scoredByProgram(rows), LOGPS);

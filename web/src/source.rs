@@ -16,6 +16,12 @@ use crate::error::{new, unreadable};
 extern "C" {
     #[wasm_bindgen(js_name = fetch, catch)]
     fn fetch(url: &str, options: &JsValue) -> std::result::Result<Promise, JsValue>;
+
+    type Response;
+    #[wasm_bindgen(constructor, catch)]
+    fn new(body: &JsValue) -> std::result::Result<Response, JsValue>;
+    #[wasm_bindgen(method)]
+    fn blob(this: &Response) -> Promise;
 }
 
 /// A file of which parts are read.
@@ -34,7 +40,7 @@ enum Place {
 }
 
 impl File {
-    /// Bytes, a Blob, or a URL, which is asked for its first byte.
+    /// Bytes, a Blob, a stream, which is read to its end into a Blob, or a URL, which is asked for its first byte.
     pub(crate) async fn open(name: &str, source: &JsValue) -> Result<Self> {
         if let Some(bytes) = source.dyn_ref::<Uint8Array>() {
             let place = Place::Bytes(bytes.clone());
@@ -43,9 +49,18 @@ impl File {
         if let Some(len) = number(source, "size") {
             return Ok(File { name: name.into(), len, place: Place::Blob(source.clone()) });
         }
+        if !get(source, "getReader").is_undefined() {
+            let response = Response::new(source).map_err(|e| unreadable(name, e))?;
+            return File::of_blob(name, wait(name, Ok(response.blob().into())).await?);
+        }
         let url = source.as_string().or_else(|| Reflect::get(source, &"href".into()).ok()?.as_string());
-        let url = url.ok_or_else(|| Error::file(name, "source", "expected a Blob, a Uint8Array or a URL"))?;
+        let url =
+            url.ok_or_else(|| Error::file(name, "source", "expected a Blob, a Uint8Array, a ReadableStream or a URL"))?;
         File::at(name, url).await
+    }
+
+    fn of_blob(name: &str, blob: JsValue) -> Result<Self> {
+        Ok(File { name: name.into(), len: number(&blob, "size").unwrap_or(0), place: Place::Blob(blob) })
     }
 
     async fn at(name: &str, url: String) -> Result<Self> {
@@ -60,11 +75,7 @@ impl File {
                 Ok(File { name: name.into(), len, place: Place::Url(url) })
             }
             // Without parts it is all or nothing; the browser keeps it outside of our memory.
-            Some(200) => {
-                let blob = wait(name, method(&response, "blob", &[])).await?;
-                let len = number(&blob, "size").unwrap_or(0);
-                Ok(File { name: name.into(), len, place: Place::Blob(blob) })
-            }
+            Some(200) => File::of_blob(name, wait(name, method(&response, "blob", &[])).await?),
             status => {
                 let status = status.map_or_else(|| "no status".to_owned(), |status| format!("status {status}"));
                 Err(Error::file(name, &url, format_args!("{status}, expected 206 or 200")))
@@ -110,6 +121,7 @@ pub(crate) fn is_folder(source: &JsValue) -> bool {
         && !source.is_instance_of::<Uint8Array>()
         && number(source, "size").is_none()
         && get(source, "href").is_undefined()
+        && get(source, "getReader").is_undefined()
 }
 
 /// The files of a folder.

@@ -31,8 +31,10 @@ export interface QuestionRow { id: string; prompt: string; answer: string }
 /** What somebody else thinks of the completions of a prompt; null where nothing can be said. */
 export interface Rewards { id: string; rewards: (number | null)[] }
 
-/** A GGUF file (a Blob, its bytes, or where it lies), or the files of a Hugging Face folder by name. */
-export type Source = Blob | Uint8Array | URL | string | Record<string, Blob | Uint8Array>;
+/** A GGUF file, or the files of a Hugging Face folder by name. */
+export type Source = SourceFile | Record<string, SourceFile>;
+/** A file: a Blob, its bytes, a stream of them, or where it lies. */
+export type SourceFile = Blob | Uint8Array | ReadableStream<Uint8Array> | URL | string;
 /** How far loading is. */
 export interface Loading { stage: "header" | "weights" | "pipelines"; done: number; total: number }
 export interface OpenOptions {

@@ -45,6 +45,17 @@ impl Kind {
     ///
     /// # Errors
     /// Lengths that differ; N < 2; a reward that is not finite; scratch too small.
+    ///
+    /// ```
+    /// use cream_core::consistency::Kind;
+    ///
+    /// let (current, previous) = ([3.0, 1.0, 2.0], [2.0, 1.0, 3.0]);
+    /// assert_eq!(Kind::TopOrder.agreement(&current, &previous, &mut [])?, Some(-1.0));
+    /// assert_eq!(Kind::Spearman.agreement(&current, &previous, &mut [])?, Some(0.5));
+    /// // Of a constant ranking some measures are not defined.
+    /// assert_eq!(Kind::KendallB.agreement(&[1.0; 3], &previous, &mut [])?, None);
+    /// # Ok::<(), cream_core::Error>(())
+    /// ```
     pub fn agreement(self, current: &[f64], previous: &[f64], scratch: &mut [usize]) -> Result<Option<f64>, Error> {
         check::rankings(current, previous)?;
         let n = current.len();
@@ -66,6 +77,13 @@ impl Kind {
     }
 
     /// Scratch that [`agreement`](Self::agreement) needs for N completions.
+    ///
+    /// ```
+    /// use cream_core::consistency::Kind;
+    ///
+    /// assert_eq!(Kind::Kendall.scratch_len(5), 0);
+    /// assert_eq!(Kind::Kendall.scratch_len(100), 200);
+    /// ```
     pub fn scratch_len(self, n: usize) -> usize {
         match self {
             Self::TopOrder | Self::TopOrderOrdinal => 0,
@@ -99,6 +117,15 @@ impl Map {
     ///
     /// # Errors
     /// An agreement outside `[-1, 1]`; a threshold outside `[0, 1]`.
+    ///
+    /// ```
+    /// use cream_core::consistency::Map;
+    ///
+    /// assert_eq!(Map::Linear.apply(0.5)?, Some(0.75));
+    /// assert_eq!(Map::Clamped.apply(-0.5)?, Some(0.5));
+    /// assert_eq!("threshold:0.5".parse::<Map>()?.apply(-0.5)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn apply(self, agreement: f64) -> Result<Option<f64>, Error> {
         if !(-1.0..=1.0).contains(&agreement) {
             return Err(Error::InvalidAgreement(agreement));
@@ -144,6 +171,10 @@ impl FromStr for Map {
 ///
 /// # Errors
 /// No prompt; a consistency outside `[0, 1]`.
+///
+/// ```
+/// assert_eq!(cream_core::consistency::mean(&[0.5, 1.0]), Ok(0.75));
+/// ```
 pub fn mean(consistencies: &[f64]) -> Result<f64, Error> {
     if consistencies.is_empty() {
         return Err(Error::TooFew { what: "consistencies", needed: 1, given: 0 });

@@ -16,6 +16,10 @@ const Q: [f32; 5] = [0.499_999_93, 0.166_665_21, 0.041_668_387, 0.008_368_71, 0.
 ///
 /// No call, no branch, no table, no `f64` and no fused multiply-add: over a slice, LLVM turns it into vector code on
 /// every target that has vectors, and scalar and vector code give the same bits.
+///
+/// ```
+/// assert_eq!(cream_core::math::exp(0.0), 1.0);
+/// ```
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // Written so that a NaN passes.

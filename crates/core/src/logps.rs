@@ -7,6 +7,10 @@ use crate::{Error, check};
 ///
 /// # Errors
 /// No token; a token log-prob that is not finite.
+///
+/// ```
+/// assert_eq!(cream_core::completion_logps(&[-1.5, -0.25]), Ok(-1.75));
+/// ```
 pub fn completion_logps(token_logps: &[f32]) -> Result<f64, Error> {
     if token_logps.is_empty() {
         return Err(Error::TooFew { what: "token log-probs", needed: 1, given: 0 });
@@ -23,6 +27,10 @@ pub fn completion_logps(token_logps: &[f32]) -> Result<f64, Error> {
 ///
 /// # Errors
 /// No token; a log-prob that is not finite.
+///
+/// ```
+/// assert_eq!(cream_core::mean_logps(-12.0, 4), Ok(-3.0));
+/// ```
 pub fn mean_logps(logps: f64, tokens: usize) -> Result<f64, Error> {
     if tokens == 0 {
         return Err(Error::TooFew { what: "tokens", needed: 1, given: 0 });
@@ -34,6 +42,11 @@ pub fn mean_logps(logps: f64, tokens: usize) -> Result<f64, Error> {
 ///
 /// # Errors
 /// A beta that is not positive; a log-prob that is not finite.
+///
+/// ```
+/// assert_eq!(cream_core::implicit_reward(0.5, -10.0, -14.0), Ok(2.0));
+/// assert!(cream_core::implicit_reward(0.0, -10.0, -14.0).is_err());
+/// ```
 pub fn implicit_reward(beta: f64, policy_logps: f64, reference_logps: f64) -> Result<f64, Error> {
     let policy = check::finite_number("policy log-prob", policy_logps)?;
     let reference = check::finite_number("reference log-prob", reference_logps)?;
@@ -44,6 +57,10 @@ pub fn implicit_reward(beta: f64, policy_logps: f64, reference_logps: f64) -> Re
 ///
 /// # Errors
 /// No token; a reward that is not finite.
+///
+/// ```
+/// assert_eq!(cream_core::length_normalised_reward(2.0, 8), Ok(0.25));
+/// ```
 pub fn length_normalised_reward(reward: f64, tokens: usize) -> Result<f64, Error> {
     if tokens == 0 {
         return Err(Error::TooFew { what: "tokens", needed: 1, given: 0 });
@@ -55,6 +72,10 @@ pub fn length_normalised_reward(reward: f64, tokens: usize) -> Result<f64, Error
 ///
 /// # Errors
 /// A reward that is not finite; an alpha that is negative or not finite.
+///
+/// ```
+/// assert_eq!(cream_core::length_penalised_reward(2.0, 0.125, 8), Ok(1.0));
+/// ```
 pub fn length_penalised_reward(reward: f64, alpha: f64, tokens: usize) -> Result<f64, Error> {
     if !(alpha.is_finite() && alpha >= 0.0) {
         return Err(Error::InvalidPenalty(alpha));

@@ -81,6 +81,18 @@ impl Loss {
     /// # Errors
     /// A beta that is not positive; a consistency outside `[0, 1]`, also where the loss makes no use of it; a log-prob
     /// that is not finite; log-probs so far apart that the loss is not.
+    ///
+    /// ```
+    /// use cream_core::{Loss, PairLogps};
+    ///
+    /// let logps = PairLogps { chosen: -11.0, rejected: -15.0, reference_chosen: -12.0, reference_rejected: -14.0 };
+    /// let certain = Loss::Cream.evaluate(0.5, 1.0, &logps)?;
+    /// assert_eq!(certain, Loss::Dpo.evaluate(0.5, 1.0, &logps)?);
+    /// assert_eq!(certain.margin, 1.0);
+    /// // At C = 1/2 a margin is nothing but too large.
+    /// assert!(certain.d_chosen < 0.0 && Loss::Cream.evaluate(0.5, 0.5, &logps)?.d_chosen > 0.0);
+    /// # Ok::<(), cream_core::Error>(())
+    /// ```
     pub fn evaluate(self, beta: f64, consistency: f64, logps: &PairLogps) -> Result<PairLoss, Error> {
         let beta = check::beta(beta)?;
         let consistency = check::consistency(consistency)?;
@@ -118,6 +130,15 @@ impl PairLoss {
     ///
     /// # Errors
     /// A weight that is negative or not finite; no token; a log-prob that is not finite.
+    ///
+    /// ```
+    /// use cream_core::{Loss, PairLogps};
+    ///
+    /// let logps = PairLogps { chosen: -8.0, rejected: -8.0, reference_chosen: -8.0, reference_rejected: -8.0 };
+    /// let pair = Loss::Dpo.evaluate(0.5, 1.0, &logps)?;
+    /// assert_eq!(pair.with_sft(0.5, logps.chosen, 4)?.loss, pair.loss + 1.0);
+    /// # Ok::<(), cream_core::Error>(())
+    /// ```
     pub fn with_sft(self, weight: f64, chosen: f64, tokens: usize) -> Result<Self, Error> {
         if !(weight.is_finite() && weight >= 0.0) {
             return Err(Error::InvalidSftWeight(weight));

@@ -5,6 +5,10 @@ use crate::lanes::fold;
 use crate::{Error, weights};
 
 /// 1 / (1 + e^-x), in `[0, 1]`.
+///
+/// ```
+/// assert_eq!(cream_core::math::sigmoid(0.0), 0.5);
+/// ```
 pub fn sigmoid(x: f64) -> f64 {
     // The exponential of a negative number cannot overflow.
     let e = libm::exp(-x.abs());
@@ -12,6 +16,14 @@ pub fn sigmoid(x: f64) -> f64 {
 }
 
 /// log(sigmoid(x)): about x far below 0, about -e^-x far above.
+///
+/// ```
+/// use cream_core::math::log_sigmoid;
+///
+/// assert_eq!(log_sigmoid(0.0), -core::f64::consts::LN_2);
+/// // Where the exponential alone would be 0.
+/// assert_eq!(log_sigmoid(-1000.0), -1000.0);
+/// ```
 pub fn log_sigmoid(x: f64) -> f64 {
     x.min(0.0) - libm::log1p(libm::exp(-x.abs()))
 }
@@ -22,6 +34,10 @@ pub fn log_sigmoid(x: f64) -> f64 {
 ///
 /// # Errors
 /// An empty row; a logit that is NaN or positive infinity.
+///
+/// ```
+/// assert_eq!(cream_core::math::logsumexp(&[3.0, f32::NEG_INFINITY]), Ok(3.0));
+/// ```
 pub fn logsumexp(logits: &[f32]) -> Result<f32, Error> {
     let max = max_logit(logits)?;
     Ok(if max == f32::NEG_INFINITY { max } else { max + log_sum_exp_above(logits, max) })
@@ -31,6 +47,13 @@ pub fn logsumexp(logits: &[f32]) -> Result<f32, Error> {
 ///
 /// # Errors
 /// An empty row; a logit that is NaN or positive infinity; a row with all tokens masked. The row is then unchanged.
+///
+/// ```
+/// let mut logits = [1.0, 1.0];
+/// cream_core::math::log_softmax(&mut logits)?;
+/// assert_eq!(logits, [-core::f32::consts::LN_2; 2]);
+/// # Ok::<(), cream_core::Error>(())
+/// ```
 pub fn log_softmax(logits: &mut [f32]) -> Result<(), Error> {
     let max = max_logit(logits)?;
     if max == f32::NEG_INFINITY {

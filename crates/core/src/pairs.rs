@@ -20,6 +20,13 @@ pub struct Pair {
 ///
 /// # Errors
 /// N < 2; a reward that is not finite; a minimum margin that is negative or not finite.
+///
+/// ```
+/// let pair = cream_core::choose_pair(&[0.25, -0.5, 1.0], 0.0)?.expect("they differ");
+/// assert_eq!((pair.chosen, pair.rejected, pair.margin), (2, 1, 1.5));
+/// assert_eq!(cream_core::choose_pair(&[0.5, 0.5], 0.0)?, None);
+/// # Ok::<(), cream_core::Error>(())
+/// ```
 pub fn choose_pair(rewards: &[f64], minimum_margin: f64) -> Result<Option<Pair>, Error> {
     if rewards.len() < 2 {
         return Err(Error::TooFew { what: "completions", needed: 2, given: rewards.len() });
@@ -35,6 +42,12 @@ pub fn choose_pair(rewards: &[f64], minimum_margin: f64) -> Result<Option<Pair>,
 ///
 /// # Errors
 /// Nothing to choose from; a reward that is not finite; a minimum margin that is negative or not finite.
+///
+/// ```
+/// let pair = cream_core::choose_anchored_pair(&[0.25, 1.0], &[0.0, -1.0, -0.5], 0.0)?.expect("the best is better");
+/// assert_eq!((pair.chosen, pair.rejected, pair.margin), (1, 1, 2.0));
+/// # Ok::<(), cream_core::Error>(())
+/// ```
 pub fn choose_anchored_pair(rewards: &[f64], anchors: &[f64], minimum_margin: f64) -> Result<Option<Pair>, Error> {
     for (what, values) in [("reward", rewards), ("anchor's reward", anchors)] {
         if values.is_empty() {

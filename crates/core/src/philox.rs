@@ -19,11 +19,25 @@ impl Stream {
     /// key = seed (low word, high word); counter = prompt (low word, high word), completion, position. `prompt` is
     /// [`prompt_hash`] of the prompt's id, `completion` its index among the prompt's completions, and `position` the
     /// token's index in its completion.
+    ///
+    /// ```
+    /// use cream_core::philox::Stream;
+    ///
+    /// assert_eq!(Stream::at(1 << 32 | 5, 6, 7, 8), Stream { counter: [6, 0, 7, 8], key: [5, 1] });
+    /// ```
     pub fn at(seed: u64, prompt: u64, completion: u32, position: u32) -> Self {
         Self { counter: [prompt as u32, (prompt >> 32) as u32, completion, position], key: words(seed) }
     }
 
     /// The four random words at this place: ten rounds.
+    ///
+    /// ```
+    /// use cream_core::philox::Stream;
+    ///
+    /// // The first known answer of the paper's authors.
+    /// let zero = Stream { counter: [0; 4], key: [0; 2] };
+    /// assert_eq!(zero.random(), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+    /// ```
     pub fn random(self) -> [u32; 4] {
         let Self { counter: mut c, key: mut k } = self;
         for round in 0..10 {
@@ -39,22 +53,43 @@ impl Stream {
     }
 
     /// The uniform deviate that a token is sampled with: of the first word at its place.
+    ///
+    /// ```
+    /// use cream_core::philox::{Stream, uniform};
+    ///
+    /// let place = Stream::at(1, 2, 3, 4);
+    /// assert_eq!(place.uniform(), uniform(place.random()[0]));
+    /// ```
     pub fn uniform(self) -> f32 {
         uniform(self.random()[0])
     }
 }
 
 /// FNV-1a, 64 bits: the hash of a prompt's id, as UTF-8.
+///
+/// ```
+/// assert_eq!(cream_core::philox::prompt_hash(b""), 0xcbf2_9ce4_8422_2325);
+/// ```
 pub fn prompt_hash(id: &[u8]) -> u64 {
     id.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A number in `[0, 1)`: the upper 24 bits of a random word, as many as an `f32` keeps.
+///
+/// ```
+/// assert_eq!(cream_core::philox::uniform(1 << 31), 0.5);
+/// ```
 pub fn uniform(word: u32) -> f32 {
     (word >> 8) as f32 / 16_777_216.0
 }
 
 /// Four normal deviates of mean 0 and variance 1, for weight initialisation, from four random words (Box and Muller).
+///
+/// ```
+/// use cream_core::philox::{Stream, normals};
+///
+/// assert!(normals(Stream::at(1, 2, 3, 4).random()).iter().all(|deviate| deviate.abs() < 5.8));
+/// ```
 pub fn normals(random: [u32; 4]) -> [f32; 4] {
     let [a, b, c, d] = random.map(uniform);
     let pair = |radius: f32, turn: f32| {

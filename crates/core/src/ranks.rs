@@ -30,6 +30,17 @@ impl Ties {
 ///
 /// # Errors
 /// `out` of another length than `values`; `order` shorter; a value that is not finite.
+///
+/// ```
+/// use cream_core::{Ties, ranks};
+///
+/// let (mut order, mut out) = ([0; 3], [0.0; 3]);
+/// ranks(&[5.0, 7.0, 5.0], Ties::Average, &mut order, &mut out)?;
+/// assert_eq!(out, [1.5, 3.0, 1.5]);
+/// ranks(&[5.0, 7.0, 5.0], Ties::Ordinal, &mut order, &mut out)?;
+/// assert_eq!(out, [1.0, 3.0, 2.0]);
+/// # Ok::<(), cream_core::Error>(())
+/// ```
 pub fn ranks(values: &[f64], ties: Ties, order: &mut [usize], out: &mut [f64]) -> Result<(), Error> {
     if out.len() != values.len() {
         return Err(Error::LengthMismatch { left: values.len(), right: out.len() });

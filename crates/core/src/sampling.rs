@@ -50,6 +50,13 @@ impl Sampling {
     ///
     /// # Errors
     /// The first that does not.
+    ///
+    /// ```
+    /// use cream_core::Sampling;
+    ///
+    /// assert!(Sampling::default().validate().is_ok());
+    /// assert!(Sampling { top_p: 0.0, ..Sampling::default() }.validate().is_err());
+    /// ```
     pub fn validate(&self) -> Result<(), Error> {
         let Self { temperature, top_k: _, top_p, min_p, repetition_penalty } = *self;
         let invalid = |field, value, expected| Err(Error::InvalidSampling { field, value, expected });
@@ -72,6 +79,10 @@ impl Sampling {
 }
 
 /// Words of the set that [`penalise`] reads, for a vocabulary of so many tokens.
+///
+/// ```
+/// assert_eq!(cream_core::seen_words(33), 2);
+/// ```
 pub const fn seen_words(vocabulary: usize) -> usize {
     vocabulary.div_ceil(32)
 }
@@ -79,6 +90,13 @@ pub const fn seen_words(vocabulary: usize) -> usize {
 /// Penalises repetition (CTRL, arXiv 1909.05858, as in Hugging Face's transformers): the logits of `seen` tokens, bit
 /// `i % 32` of word `i / 32` for token i, are divided by `penalty` where positive and multiplied by it where negative.
 /// Divided means multiplied by the reciprocal, which every device rounds alike.
+///
+/// ```
+/// let mut logits = [2.0, -2.0, 2.0];
+/// // Tokens 0 and 1 are there already.
+/// cream_core::penalise(&mut logits, &[0b011], 2.0);
+/// assert_eq!(logits, [1.0, -4.0, 2.0]);
+/// ```
 pub fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
     let reciprocal = 1.0 / penalty;
     for (logits, &word) in logits.chunks_mut(32).zip(seen) {
@@ -99,6 +117,19 @@ pub fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
 /// # Errors
 /// An option or `uniform` out of range; scratch too small; an empty row; a logit that is NaN or positive infinity; all
 /// tokens masked.
+///
+/// ```
+/// use cream_core::philox::{Stream, prompt_hash};
+/// use cream_core::{Sampling, sample};
+///
+/// let logits = [1.0, 3.0, f32::NEG_INFINITY];
+/// let mut scratch = [0.0; 6];
+/// let uniform = Stream::at(7, prompt_hash(b"question 1"), 0, 0).uniform();
+/// assert!(sample(&logits, &Sampling::default(), uniform, &mut scratch)? < 2);
+/// let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+/// assert_eq!(sample(&logits, &greedy, uniform, &mut scratch)?, 1);
+/// # Ok::<(), cream_core::Error>(())
+/// ```
 pub fn sample(logits: &[f32], sampling: &Sampling, uniform: f32, scratch: &mut [f32]) -> Result<u32, Error> {
     sampling.validate()?;
     if !(0.0..1.0).contains(&uniform) {
