@@ -89,9 +89,7 @@ fn call(name: &str, words: &mut Words<'_>) -> Result<Option<Vec<f64>>, Error> {
             };
             let (weight, tokens) = (words.number(), words.number() as usize);
             let pair = loss.evaluate(beta, consistency, &logps)?.with_sft(weight, logps.chosen, tokens)?;
-            let gradient = [pair.d_chosen, pair.d_rejected, pair.d_reference_chosen, pair.d_reference_rejected];
-            let values = [pair.loss, pair.margin, pair.reward_chosen, pair.reward_rejected];
-            Some([values, gradient].concat())
+            Some(pair.numbers().to_vec())
         }
         other => panic!("{other}"),
     })

@@ -125,6 +125,30 @@ impl Loss {
 }
 
 impl PairLoss {
+    /// Its numbers in the order of their declaration, for bindings to other languages.
+    ///
+    /// ```
+    /// use cream_core::{Loss, PairLogps};
+    ///
+    /// let logps = PairLogps { chosen: -8.0, rejected: -9.0, reference_chosen: -8.0, reference_rejected: -8.0 };
+    /// let pair = Loss::Dpo.evaluate(0.5, 1.0, &logps)?;
+    /// assert_eq!(pair.numbers()[..2], [pair.loss, pair.margin]);
+    /// # Ok::<(), cream_core::Error>(())
+    /// ```
+    pub fn numbers(&self) -> [f64; 8] {
+        let &Self {
+            loss,
+            margin,
+            reward_chosen,
+            reward_rejected,
+            d_chosen,
+            d_rejected,
+            d_reference_chosen,
+            d_reference_rejected,
+        } = self;
+        [loss, margin, reward_chosen, reward_rejected, d_chosen, d_rejected, d_reference_chosen, d_reference_rejected]
+    }
+
     /// With `weight` times the negative log-likelihood per token of the chosen completion, of so many tokens, added.
     /// `chosen`: its log-prob, summed.
     ///

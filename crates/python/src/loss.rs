@@ -1,6 +1,6 @@
 //! Losses of pairs with their gradients.
 
-use cream_core::{PairLogps, PairLoss};
+use cream_core::PairLogps;
 use numpy::{PyArray2, PyReadonlyArray1, ToPyArray};
 use pyo3::prelude::*;
 
@@ -41,24 +41,11 @@ pub(crate) fn pair_loss<'py>(
             };
             let pair = loss.evaluate(beta, consistency[i], &logps);
             let pair = pair.and_then(|pair| pair.with_sft(sft_weight, chosen[i], tokens[i] as usize));
-            for (row, number) in of(&pair.map_err(|error| (i, error))?).into_iter().enumerate() {
+            for (row, number) in pair.map_err(|error| (i, error))?.numbers().into_iter().enumerate() {
                 columns[[row, i]] = number;
             }
         }
         Ok(columns)
     });
     columns.map(|columns| columns.to_pyarray(py)).map_err(|(i, error)| of_row("pair", i, pairs > 1, error))
-}
-
-fn of(pair: &PairLoss) -> [f64; 8] {
-    [
-        pair.loss,
-        pair.margin,
-        pair.reward_chosen,
-        pair.reward_rejected,
-        pair.d_chosen,
-        pair.d_rejected,
-        pair.d_reference_chosen,
-        pair.d_reference_rejected,
-    ]
 }

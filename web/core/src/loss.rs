@@ -1,6 +1,5 @@
 //! Losses of pairs with their gradients.
 
-use cream_core::PairLoss;
 use wasm_bindgen::prelude::*;
 
 use crate::arguments::{Result, count, error, of_row, same_length};
@@ -141,7 +140,7 @@ extern "C" {
     fn set_column(object: &PairLosses, key: &str, value: Vec<f64>) -> bool;
 }
 
-/// The keys of the objects that are returned.
+/// The keys of the objects that are returned, in the order of the core's numbers.
 const KEYS: [&str; 8] = [
     "loss",
     "margin",
@@ -152,20 +151,6 @@ const KEYS: [&str; 8] = [
     "d_reference_chosen",
     "d_reference_rejected",
 ];
-
-/// In the order of [`KEYS`].
-fn numbers(pair: &PairLoss) -> [f64; 8] {
-    [
-        pair.loss,
-        pair.margin,
-        pair.reward_chosen,
-        pair.reward_rejected,
-        pair.d_chosen,
-        pair.d_rejected,
-        pair.d_reference_chosen,
-        pair.d_reference_rejected,
-    ]
-}
 
 /// The loss of one pair of consistency C with its gradient with respect to the log-probs.
 ///
@@ -190,7 +175,7 @@ pub fn pair_loss(
         of_pair = of_pair.with_sft(sft.weight()?, logps.chosen, tokens).map_err(error)?;
     }
     let object = PairLossObject::new();
-    for (key, number) in KEYS.into_iter().zip(numbers(&of_pair)) {
+    for (key, number) in KEYS.into_iter().zip(of_pair.numbers()) {
         set_number(&object, key, number);
     }
     Ok(object)
@@ -230,7 +215,7 @@ pub fn pair_losses(
         let pair =
             loss.evaluate(beta, consistencies[i], &logps).and_then(|pair| pair.with_sft(weight, chosen[i], tokens));
         let pair = pair.map_err(|error| of_row("pair", i, error))?;
-        for (column, number) in columns.iter_mut().zip(numbers(&pair)) {
+        for (column, number) in columns.iter_mut().zip(pair.numbers()) {
             column.push(number);
         }
     }
