@@ -149,7 +149,7 @@ extern "C" {
 // The version of this library, such as "0.1.0".
 const char *cream_version(void);
 
-// Ranks from 1, the smallest value first, of `values` [n] into `ranks` [n]. `order` [n] is scratch.
+// Ranks from 1, the smallest value first, of `values` `[n]` into `ranks` `[n]`. `order` `[n]` is scratch.
 enum CreamStatus cream_ranks(const double *values,
                              size_t n,
                              CreamTies ties,
@@ -161,7 +161,7 @@ enum CreamStatus cream_ranks(const double *values,
 size_t cream_agreement_scratch(CreamMeasure measure, size_t n);
 
 // How far two rewardings of the same N >= 2 completions agree, from -1 to 1: 1 for the same ranking without ties, -1 for
-// its reverse. `current` [n], `previous` [n]; `scratch` [scratch_len], see `cream_agreement_scratch`.
+// its reverse. `current` `[n]`, `previous` `[n]`; `scratch` `[scratch_len]`, see `cream_agreement_scratch`.
 // CREAM_STATUS_UNDEFINED where the measure is.
 enum CreamStatus cream_agreement(CreamMeasure measure,
                                  const double *current,
@@ -180,13 +180,13 @@ enum CreamStatus cream_consistency(CreamMap map,
                                    double *consistency,
                                    struct CreamError *error);
 
-// The mean of `consistencies` [n] over prompts, n >= 1: one C for the whole set, the paper's main setting.
+// The mean of `consistencies` `[n]` over prompts, n >= 1: one C for the whole set, the paper's main setting.
 enum CreamStatus cream_mean_consistency(const double *consistencies,
                                         size_t n,
                                         double *mean,
                                         struct CreamError *error);
 
-// log p(y|x): the sum of `token_logps` [tokens] over the completion's tokens, the end-of-turn token among them.
+// log p(y|x): the sum of `token_logps` `[tokens]` over the completion's tokens, the end-of-turn token among them.
 enum CreamStatus cream_completion_logps(const float *token_logps,
                                         size_t tokens,
                                         double *logps,
@@ -218,7 +218,7 @@ enum CreamStatus cream_length_penalised_reward(double reward,
                                                double *penalised,
                                                struct CreamError *error);
 
-// Best and worst of `rewards` [n], n >= 2, the first of equals. CREAM_STATUS_UNDEFINED, no pair, where all are equal or the
+// Best and worst of `rewards` `[n]`, n >= 2, the first of equals. CREAM_STATUS_UNDEFINED, no pair, where all are equal or the
 // margin is less than `minimum_margin` (0 asks for nothing more).
 enum CreamStatus cream_choose_pair(const double *rewards,
                                    size_t n,
@@ -226,7 +226,7 @@ enum CreamStatus cream_choose_pair(const double *rewards,
                                    struct CreamPair *pair,
                                    struct CreamError *error);
 
-// Best of `rewards` [n] and worst of `anchors` [m], n and m >= 1: completions of the initial model, which stay as bad as
+// Best of `rewards` `[n]` and worst of `anchors` `[m]`, n and m >= 1: completions of the initial model, which stay as bad as
 // they are while the policy's get better. `rejected` is then an index into the anchors.
 enum CreamStatus cream_choose_anchored_pair(const double *rewards,
                                             size_t n,
@@ -249,7 +249,7 @@ enum CreamStatus cream_pair_loss(CreamLoss loss,
                                  struct CreamPairLoss *pair_loss,
                                  struct CreamError *error);
 
-// The losses of n pairs: `consistencies` [n], `logps` [n], `pair_losses` [n]. Gradients are those of each pair's own loss,
+// The losses of n pairs: `consistencies` `[n]`, `logps` `[n]`, `pair_losses` `[n]`. Gradients are those of each pair's own loss,
 // not of the mean. The first pair that is refused ends the work and is named; those before it are written.
 enum CreamStatus cream_pair_losses(CreamLoss loss,
                                    double beta,

@@ -38,7 +38,7 @@ pub extern "C" fn cream_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Ranks from 1, the smallest value first, of `values` [n] into `ranks` [n]. `order` [n] is scratch.
+/// Ranks from 1, the smallest value first, of `values` `[n]` into `ranks` `[n]`. `order` `[n]` is scratch.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cream_ranks(
     values: *const f64,
@@ -63,7 +63,7 @@ pub extern "C" fn cream_agreement_scratch(measure: CreamMeasure, n: usize) -> us
 }
 
 /// How far two rewardings of the same N >= 2 completions agree, from -1 to 1: 1 for the same ranking without ties, -1 for
-/// its reverse. `current` [n], `previous` [n]; `scratch` [scratch_len], see `cream_agreement_scratch`.
+/// its reverse. `current` `[n]`, `previous` `[n]`; `scratch` `[scratch_len]`, see `cream_agreement_scratch`.
 /// CREAM_STATUS_UNDEFINED where the measure is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cream_agreement(
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn cream_consistency(
     }
 }
 
-/// The mean of `consistencies` [n] over prompts, n >= 1: one C for the whole set, the paper's main setting.
+/// The mean of `consistencies` `[n]` over prompts, n >= 1: one C for the whole set, the paper's main setting.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cream_mean_consistency(
     consistencies: *const f64,
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn cream_mean_consistency(
     }
 }
 
-/// log p(y|x): the sum of `token_logps` [tokens] over the completion's tokens, the end-of-turn token among them.
+/// log p(y|x): the sum of `token_logps` `[tokens]` over the completion's tokens, the end-of-turn token among them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cream_completion_logps(
     token_logps: *const f32,
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn cream_length_penalised_reward(
     }
 }
 
-/// Best and worst of `rewards` [n], n >= 2, the first of equals. CREAM_STATUS_UNDEFINED, no pair, where all are equal or the
+/// Best and worst of `rewards` `[n]`, n >= 2, the first of equals. CREAM_STATUS_UNDEFINED, no pair, where all are equal or the
 /// margin is less than `minimum_margin` (0 asks for nothing more).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cream_choose_pair(
@@ -230,7 +230,7 @@ pub unsafe extern "C" fn cream_choose_pair(
     }
 }
 
-/// Best of `rewards` [n] and worst of `anchors` [m], n and m >= 1: completions of the initial model, which stay as bad as
+/// Best of `rewards` `[n]` and worst of `anchors` `[m]`, n and m >= 1: completions of the initial model, which stay as bad as
 /// they are while the policy's get better. `rejected` is then an index into the anchors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cream_choose_anchored_pair(
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn cream_pair_loss(
     }
 }
 
-/// The losses of n pairs: `consistencies` [n], `logps` [n], `pair_losses` [n]. Gradients are those of each pair's own loss,
+/// The losses of n pairs: `consistencies` `[n]`, `logps` `[n]`, `pair_losses` `[n]`. Gradients are those of each pair's own loss,
 /// not of the mean. The first pair that is refused ends the work and is named; those before it are written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cream_pair_losses(
