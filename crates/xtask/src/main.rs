@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         ["web"] => web::run(None),
         ["web", "--serve"] => web::run(Some("8000")),
         ["web", "--serve", "--port", port] => web::run(Some(port)),
-        ["wheel"] => wheel::build().map(drop),
+        ["wheel"] => wheel::run(),
         ["model"] => model::path().map(|path| println!("{}", path.display())),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),

@@ -22,10 +22,14 @@ pub(crate) fn python() -> Result<()> {
     crate::test::installed_in_ci("python3 with venv", &["python3", "python3-venv"])
 }
 
-/// Builds the wheel, and returns where it is.
-pub(crate) fn build() -> Result<PathBuf> {
-    // Of the workspace, so that it is the very program of the tests.
-    step(&["build", "--release", "--locked", "--workspace", "--bin", "cream"], &[])?;
+/// Builds the program and the wheel.
+pub(crate) fn run() -> Result<()> {
+    step(&["build", "--release", "--locked", "--package", "cream-cli"], &[])?;
+    build().map(drop)
+}
+
+/// Builds the wheel with the program that is there already, and returns where it is.
+fn build() -> Result<PathBuf> {
     let (folder, target) = (crate::root().join("crates/python"), crate::target()?);
     // What pip puts on the PATH.
     let name = Path::new("cream").with_extension(env::consts::EXE_EXTENSION);
@@ -45,7 +49,8 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(wheel)
 }
 
-/// Installs the wheel where there is nothing else, and tests it there: no compiler, no checkout on Python's path.
+/// Installs the wheel where there is nothing else, and tests it there: no compiler, no checkout on Python's path. The program is
+/// the one that the tests before built: another set of packages would compile anew what it stands on.
 pub(crate) fn test() -> Result<()> {
     let wheel = build()?;
     let place = crate::target()?.join("python-tests");
