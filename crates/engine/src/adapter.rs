@@ -310,6 +310,13 @@ impl<B: Backend> Adapter<B> {
         self.blocks[layer][linear as usize].as_ref()
     }
 
+    /// What is added to the weight of this Hugging Face name.
+    pub(crate) fn get_by_weight(&self, name: &str) -> Option<&Lora<B>> {
+        let pairs = (0..self.blocks.len()).flat_map(|layer| Linear::ALL.map(|linear| (layer, linear)));
+        let (layer, linear) = pairs.into_iter().find(|(layer, linear)| linear.weight_name(*layer) == name)?;
+        self.get(layer, linear)
+    }
+
     /// All factors under their PEFT names, in their order.
     pub(crate) fn parameters_mut(&mut self) -> Vec<(String, Option<&mut B::Buffer>)> {
         let mut out = Vec::new();

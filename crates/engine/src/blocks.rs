@@ -113,6 +113,19 @@ pub fn q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
     }
 }
 
+/// The block of [`q8_0`] for these elements: d is the largest magnitude divided by 127, before it is rounded to half
+/// precision, and q the nearest whole number, half away from zero, as in GGML.
+pub(crate) fn pack_q8_0(values: &[f32; 32]) -> [u8; 34] {
+    let d = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs())) / 127.0;
+    let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+    let mut block = [0; 34];
+    block[..2].copy_from_slice(&half::f16::from_f32(d).to_le_bytes());
+    for (q, value) in block[2..].iter_mut().zip(values) {
+        *q = (value * inverse).round() as i8 as u8;
+    }
+    block
+}
+
 /// 32 elements `d (q - 8)`, q in 0..16: `d, q[16]`, element i in the low half of byte i, i + 16 in its high half.
 #[inline(always)]
 pub fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {

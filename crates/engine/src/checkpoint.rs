@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use half::{bf16, f16};
 use safetensors::View;
 
+use crate::blocks;
 use crate::config::LlamaConfig;
 use crate::error::{Error, Result};
 use crate::tensor::{Dtype, Tensor};
@@ -159,9 +160,10 @@ fn float(dtype: Dtype) -> Result<safetensors::Dtype> {
     }
 }
 
-/// Little-endian bytes of `values` as F16 or BF16, rounded to nearest, or as F32.
-fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
+/// Little-endian bytes of `values` as F16 or BF16, rounded to nearest, as blocks of Q8_0, or as F32.
+pub(crate) fn encode(values: &[f32], dtype: Dtype) -> Vec<u8> {
     match dtype {
+        Dtype::Q8_0 => values.as_chunks().0.iter().flat_map(blocks::pack_q8_0).collect(),
         Dtype::F16 => values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
         Dtype::BF16 => values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
         _ => values.iter().flat_map(|x| x.to_le_bytes()).collect(),

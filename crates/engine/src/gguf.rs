@@ -1,11 +1,14 @@
-//! Reads a GGUF file of a Llama model: configuration, tensors, tokenizer and chat template.
+//! Reads and writes GGUF files of Llama models: configuration, tensors, tokenizer and chat template.
 //!
-//! Departs from the file in two ways. Names and keys become Hugging Face's. The rows of q and k are put back into
+//! What is read departs from the file in two ways. Names and keys become Hugging Face's. The rows of q and k are put back into
 //! Hugging Face's order: the converter (`convert_hf_to_gguf.py`, `permute`) interleaves the two halves of every head,
 //! for rotary pairs that are neighbours. Blocks stay as they are: whole rows move.
 
 mod container;
+mod encode;
 mod keys;
+mod save;
+mod save_vocab;
 #[cfg(test)]
 mod tests;
 mod vocab;
@@ -20,6 +23,7 @@ use crate::source::{MOST_BYTES, Place, Reader, SMALL, Streamed, exactly};
 use crate::tensor::Tensor;
 use crate::text::Text;
 use container::{Container, Failure};
+pub use save::{save, save_adapter};
 
 /// How the names of tensors begin that the forward pass runs through.
 const PARTS: [&str; 5] = ["blk.", "token_embd", "output", "rope_", "position_embd"];
@@ -212,27 +216,44 @@ fn rename<'a>(
     Ok(tensors)
 }
 
+/// Names of tensors without `.weight`: GGUF's behind `blk.N.`, Hugging Face's behind `model.layers.N.`, and below them those
+/// of no block.
+const NAMES: [(&str, &str); 12] = [
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+    ("token_embd", "model.embed_tokens"),
+    ("output_norm", "model.norm"),
+    ("output", "lm_head"),
+];
+
 fn hugging_face_name(name: &str) -> Option<String> {
-    match name {
-        "token_embd.weight" => return Some("model.embed_tokens.weight".to_owned()),
-        "output_norm.weight" => return Some("model.norm.weight".to_owned()),
-        "output.weight" => return Some("lm_head.weight".to_owned()),
-        _ => {}
-    }
-    let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-    let part = match part {
-        "attn_norm.weight" => "input_layernorm",
-        "attn_q.weight" => "self_attn.q_proj",
-        "attn_k.weight" => "self_attn.k_proj",
-        "attn_v.weight" => "self_attn.v_proj",
-        "attn_output.weight" => "self_attn.o_proj",
-        "ffn_norm.weight" => "post_attention_layernorm",
-        "ffn_gate.weight" => "mlp.gate_proj",
-        "ffn_up.weight" => "mlp.up_proj",
-        "ffn_down.weight" => "mlp.down_proj",
-        _ => return None,
+    let name = name.strip_suffix(".weight")?;
+    let (block, part) = match name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')) {
+        Some((layer, part)) => (format!("model.layers.{layer}."), part),
+        None => (String::new(), name),
     };
-    Some(format!("model.layers.{layer}.{part}.weight"))
+    let (in_block, outside) = NAMES.split_at(9);
+    let names = if block.is_empty() { outside } else { in_block };
+    let (_, part) = names.iter().find(|(gguf, _)| *gguf == part)?;
+    Some(format!("{block}{part}.weight"))
+}
+
+/// The inverse of [`hugging_face_name`], for a tensor that a configuration has.
+fn gguf_name(name: &str) -> String {
+    let name = name.trim_end_matches(".weight");
+    let (block, part) = match name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) {
+        Some((layer, part)) => (format!("blk.{layer}."), part),
+        None => (String::new(), name),
+    };
+    let part = NAMES.iter().find(|(_, hugging_face)| *hugging_face == part).map_or(part, |(gguf, _)| gguf);
+    format!("{block}{part}.weight")
 }
 
 /// Heads of a matrix whose rows the file interleaves.

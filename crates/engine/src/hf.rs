@@ -19,7 +19,7 @@ use crate::neutral::{is_neutral, shown};
 use crate::source::{MOST_BYTES, Reader, Streamed, exactly};
 use crate::stand_in;
 use crate::tensor::Dtype;
-use crate::text::{Parts, Text, add_ends};
+use crate::text::{Origin, Parts, Text, add_ends};
 pub use weights::{instead, shards};
 
 const CONFIG: &str = "config.json";
@@ -362,7 +362,7 @@ fn text(files: &Files, config: &Map<String, Value>, embedded: usize) -> Result<O
         named,
         stop,
         embedded,
-        files: Some(
+        origin: Origin::Folder(
             [TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS, CHAT_TEMPLATE]
                 .into_iter()
                 .filter_map(|name| Some((name.to_owned(), files.get(name)?.clone())))

@@ -7,8 +7,8 @@ use crate::backend::{Adapted, Backend, Heads, Norm, Rope};
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::config::LlamaConfig;
-use crate::error::{Error, Result};
-use crate::matrix::{Lora, Matrix, MatrixData};
+use crate::error::Result;
+use crate::matrix::{Lora, Matrix};
 use crate::memory::ready;
 use crate::source::WeightSource;
 use crate::tensor::Dtype;
@@ -537,14 +537,14 @@ impl<B: Backend> Llama<B> {
     /// A device that was lost.
     pub async fn tensors(&self, adapter: Option<&Adapter<B>>) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
         let (table, vector) = (vec![self.config.vocab_size, self.config.hidden_size], vec![self.config.hidden_size]);
-        let embedding = self.dense(&self.embedding, None)?;
+        let embedding = self.embedding.to_dense(&self.backend, None)?;
         let mut out = self.read_named(vec![("model.embed_tokens.weight".into(), table.clone(), &embedding)]).await?;
         drop(embedding);
         // One wait for a block: all of a large model's weights in f32 would not lie on its device at once.
         for (layer, block) in self.blocks.iter().enumerate() {
             let mut dense = Vec::with_capacity(Linear::ALL.len());
             for linear in Linear::ALL {
-                dense.push(self.dense(&block.linears[linear as usize], lora(adapter, layer, linear))?);
+                dense.push(block.linears[linear as usize].to_dense(&self.backend, lora(adapter, layer, linear))?);
             }
             let mut named = Vec::new();
             for (linear, values) in Linear::ALL.into_iter().zip(&dense) {
@@ -554,7 +554,7 @@ impl<B: Backend> Llama<B> {
             named.extend(norm_names(layer).into_iter().zip(norms).map(|(name, norm)| (name, vector.clone(), norm)));
             out.extend(self.read_named(named).await?);
         }
-        let head = self.head.as_ref().map(|head| self.dense(head, None)).transpose()?;
+        let head = self.head.as_ref().map(|head| head.to_dense(&self.backend, None)).transpose()?;
         let mut named = vec![("model.norm.weight".to_string(), vector, &self.norm)];
         named.extend(head.iter().map(|head| ("lm_head.weight".to_string(), table.clone(), head)));
         out.extend(self.read_named(named).await?);
@@ -569,18 +569,6 @@ impl<B: Backend> Llama<B> {
         let buffers: Vec<&B::Buffer> = named.iter().map(|(_, _, buffer)| *buffer).collect();
         let values = self.backend.read_all(&buffers).await?;
         Ok(named.into_iter().zip(values).map(|((name, shape, _), values)| (name, shape, values)).collect())
-    }
-
-    /// A matrix as f32, `[rows, cols]`: its rows are looked up as an embedding's are.
-    fn dense(&self, matrix: &Matrix<B>, lora: Option<&Lora<B>>) -> Result<B::Buffer> {
-        let all: Vec<u32> = (0..matrix.rows() as u32).collect();
-        let mut out = self.backend.buffer(matrix.rows() * matrix.cols());
-        self.backend.embed(matrix, &self.backend.indices(&all), &mut out);
-        if let Some(Lora { a, b, scale }) = lora {
-            let MatrixData::Dense(b) = b.data() else { return Err(Error::Request("a packed adapter".into())) };
-            self.backend.matmul_backward_input(b, a, *scale, true, &mut out);
-        }
-        Ok(out)
     }
 }
 

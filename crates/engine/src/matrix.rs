@@ -1,6 +1,7 @@
 //! Matrices of a model: dense f32 on the device, or as their file packs them; and low-rank pairs.
 
 use crate::backend::Backend;
+use crate::error::{Error, Result};
 use crate::tensor::{Dtype, Tensor};
 
 /// A row-major matrix, `[rows, cols]`.
@@ -68,6 +69,18 @@ impl<B: Backend> Matrix<B> {
             MatrixData::Dense(buffer) => Some(buffer),
             MatrixData::Packed(_) => None,
         }
+    }
+
+    /// All of it as f32, `[rows, cols]`, with `lora` added: its rows are looked up as an embedding's are.
+    pub(crate) fn to_dense(&self, backend: &B, lora: Option<&Lora<B>>) -> Result<B::Buffer> {
+        let all: Vec<u32> = (0..self.rows as u32).collect();
+        let mut out = backend.buffer(self.rows * self.cols);
+        backend.embed(self, &backend.indices(&all), &mut out);
+        if let Some(Lora { a, b, scale }) = lora {
+            let MatrixData::Dense(b) = b.data() else { return Err(Error::Request("a packed adapter".into())) };
+            backend.matmul_backward_input(b, a, *scale, true, &mut out);
+        }
+        Ok(out)
     }
 
     /// Bytes that it takes.

@@ -38,7 +38,16 @@ pub struct Text {
     after_answer: Option<String>,
     end_of_turn: u32,
     stop: Vec<u32>,
-    files: Option<Vec<(String, Vec<u8>)>>,
+    origin: Origin,
+}
+
+/// The files or entries that a [`Text`] was read from: as they are, it is written again.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// Files that transformers reads, by name.
+    Folder(Vec<(String, Vec<u8>)>),
+    /// Entries of a GGUF file, by key: each value behind its type.
+    Gguf(BTreeMap<String, Vec<u8>>),
 }
 
 /// What a reader of model files found for a [`Text`].
@@ -54,13 +63,13 @@ pub(crate) struct Parts {
     pub(crate) stop: Vec<u32>,
     /// How many tokens the model embeds.
     pub(crate) embedded: usize,
-    /// The files these parts came from, where they are files that transformers reads.
-    pub(crate) files: Option<Vec<(String, Vec<u8>)>>,
+    /// Where these parts came from.
+    pub(crate) origin: Origin,
 }
 
 impl Text {
     pub(crate) fn new(parts: Parts) -> Result<Self> {
-        let Parts { file, mut tokenizer, template, named, mut stop, embedded, files } = parts;
+        let Parts { file, mut tokenizer, template, named, mut stop, embedded, origin } = parts;
         // Neither is part of a model: transformers too sets them per call.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|problem| Error::file(&file, "truncation", problem))?;
@@ -93,7 +102,7 @@ impl Text {
             after_answer: None,
             end_of_turn: 0,
             stop,
-            files,
+            origin,
         };
         text.before = before(&text.tokenizer);
         text.after_answer = text.after_answer();
@@ -256,9 +265,34 @@ impl Text {
         self.date
     }
 
+    /// What was read to make this.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The tokenizer alone.
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The chat template's source.
+    pub(crate) fn template(&self) -> Option<&str> {
+        self.template.as_ref().map(Template::source)
+    }
+
+    /// What the tokenizer puts before a text.
+    pub(crate) fn before(&self) -> &[u32] {
+        &self.before
+    }
+
+    /// Name of the file, for messages.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Names and contents of the files from which transformers loads this tokenizer and template.
     pub fn files(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        if let Some(files) = &self.files {
+        if let Origin::Folder(files) = &self.origin {
             return Ok(files.clone());
         }
         let failed = |problem: &dyn std::fmt::Display| Error::file(&self.file, "tokenizer", problem);

@@ -36,6 +36,8 @@ pub(super) struct Array<'a> {
 pub(super) struct Container<'a> {
     pub(super) file: String,
     metadata: BTreeMap<&'a str, Value<'a>>,
+    /// The same values as they lie in the file, each behind its type.
+    encoded: BTreeMap<&'a str, &'a [u8]>,
     pub(super) tensors: BTreeMap<String, Tensor<'a>>,
     /// Where in the file their bytes lie.
     pub(super) places: BTreeMap<String, Range<u64>>,
@@ -77,11 +79,13 @@ impl<'a> Container<'a> {
         let tensor_count = reader.count("tensor count", TENSOR_MIN_BYTES)?;
         let key_count = reader.count("metadata count", PAIR_MIN_BYTES)?;
 
-        let mut metadata = BTreeMap::new();
+        let (mut metadata, mut encoded) = (BTreeMap::new(), BTreeMap::new());
         for index in 0..key_count {
             let key = reader.utf8(format_args!("key of metadata {index}"))?;
+            let start = reader.at;
             let kind = reader.u32(key)?;
             let value = reader.value(key, kind)?;
+            encoded.insert(key, &bytes[start..reader.at]);
             if metadata.insert(key, value).is_some() {
                 return Err(Error::file(file, key, "appears twice in the metadata"));
             }
@@ -89,6 +93,7 @@ impl<'a> Container<'a> {
         let mut container = Container {
             file: file.to_owned(),
             metadata,
+            encoded,
             tensors: BTreeMap::new(),
             places: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -122,6 +127,12 @@ impl<'a> Container<'a> {
     /// All metadata whose keys begin with `prefix`, by the rest of the key.
     pub(super) fn under<'s>(&'s self, prefix: &'s str) -> impl Iterator<Item = (&'a str, Value<'a>)> + 's {
         self.metadata.iter().filter_map(move |(key, &value)| Some((key.strip_prefix(prefix)?, value)))
+    }
+
+    /// All metadata whose keys begin with `prefix`, by the whole key: values as they lie in the file, each behind its type.
+    pub(super) fn encoded_under(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+        let under = self.encoded.iter().filter(|(key, _)| key.starts_with(prefix));
+        under.map(|(&key, &bytes)| (key.to_owned(), bytes.to_owned())).collect()
     }
 
     pub(super) fn wrong(&self, key: &str, value: Value, expected: &str) -> Error {
@@ -274,12 +285,12 @@ const UINT8: u32 = 0;
 const INT8: u32 = 1;
 const UINT16: u32 = 2;
 const INT16: u32 = 3;
-const UINT32: u32 = 4;
-const INT32: u32 = 5;
-const FLOAT32: u32 = 6;
-const BOOL: u32 = 7;
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
+pub(super) const UINT32: u32 = 4;
+pub(super) const INT32: u32 = 5;
+pub(super) const FLOAT32: u32 = 6;
+pub(super) const BOOL: u32 = 7;
+pub(super) const STRING: u32 = 8;
+pub(super) const ARRAY: u32 = 9;
 const UINT64: u32 = 10;
 const INT64: u32 = 11;
 const FLOAT64: u32 = 12;
@@ -489,7 +500,27 @@ impl<'a> TensorInfo<'a> {
     }
 }
 
-/// `ggml_type` by number; the error names a type that is not supported.
+/// `ggml_type` by number.
+const TYPES: [(u32, Dtype); 11] = [
+    (0, Dtype::F32),
+    (1, Dtype::F16),
+    (2, Dtype::Q4_0),
+    (3, Dtype::Q4_1),
+    (6, Dtype::Q5_0),
+    (7, Dtype::Q5_1),
+    (8, Dtype::Q8_0),
+    (12, Dtype::Q4_K),
+    (13, Dtype::Q5_K),
+    (14, Dtype::Q6_K),
+    (30, Dtype::BF16),
+];
+
+/// The number of a type.
+pub(super) fn number(dtype: Dtype) -> u32 {
+    TYPES.iter().find(|(_, known)| *known == dtype).map_or(u32::MAX, |(number, _)| *number)
+}
+
+/// The type of a number; the error names a type that is not supported.
 fn dtype(kind: u32) -> Result<Dtype, String> {
     const OTHERS: [(u32, &str); 22] = [
         (9, "Q8_1"),
@@ -515,21 +546,9 @@ fn dtype(kind: u32) -> Result<Dtype, String> {
         (39, "MXFP4"),
         (40, "NVFP4"),
     ];
-    Ok(match kind {
-        0 => Dtype::F32,
-        1 => Dtype::F16,
-        2 => Dtype::Q4_0,
-        3 => Dtype::Q4_1,
-        6 => Dtype::Q5_0,
-        7 => Dtype::Q5_1,
-        8 => Dtype::Q8_0,
-        12 => Dtype::Q4_K,
-        13 => Dtype::Q5_K,
-        14 => Dtype::Q6_K,
-        30 => Dtype::BF16,
-        other => {
-            let known = OTHERS.iter().find(|(number, _)| *number == other);
-            return Err(known.map_or_else(|| format!("number {other}"), |(_, name)| (*name).to_owned()));
-        }
-    })
+    if let Some((_, dtype)) = TYPES.iter().find(|(number, _)| *number == kind) {
+        return Ok(*dtype);
+    }
+    let known = OTHERS.iter().find(|(number, _)| *number == kind);
+    Err(known.map_or_else(|| format!("number {kind}"), |(_, name)| (*name).to_owned()))
 }

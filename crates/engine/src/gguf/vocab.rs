@@ -19,20 +19,26 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 
 use super::container::Container;
 use crate::error::{Error, Result};
-use crate::text::{Parts, Text, add_ends};
+use crate::text::{Origin, Parts, Text, add_ends};
 
-const MODEL: &str = "tokenizer.ggml.model";
-const PRE: &str = "tokenizer.ggml.pre";
-const TOKENS: &str = "tokenizer.ggml.tokens";
-const SCORES: &str = "tokenizer.ggml.scores";
-const MERGES: &str = "tokenizer.ggml.merges";
-const TYPES: &str = "tokenizer.ggml.token_type";
+/// How all keys begin that are read here.
+pub(super) const PREFIX: &str = "tokenizer.";
+
+pub(super) const MODEL: &str = "tokenizer.ggml.model";
+pub(super) const PRE: &str = "tokenizer.ggml.pre";
+pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(super) const SCORES: &str = "tokenizer.ggml.scores";
+pub(super) const MERGES: &str = "tokenizer.ggml.merges";
+pub(super) const TYPES: &str = "tokenizer.ggml.token_type";
 
 /// `tokenizer.ggml.token_type`: unknown (2) and control (3) tokens are special, user-defined (4) ones are only kept whole.
-const NORMAL: i64 = 1;
-const UNKNOWN: i64 = 2;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+/// Unused tokens (5) fill a gap, bytes (6) stand for what has no other token.
+pub(super) const NORMAL: i64 = 1;
+pub(super) const UNKNOWN: i64 = 2;
+pub(super) const CONTROL: i64 = 3;
+pub(super) const USER_DEFINED: i64 = 4;
+pub(super) const UNUSED: i64 = 5;
+pub(super) const BYTE: i64 = 6;
 
 /// Tokens that end what a model says, whatever their type, as llama.cpp knows them by name (`llama-vocab.cpp`).
 const ENDS: [&str; 26] = [
@@ -86,7 +92,7 @@ const SPECIAL: [&str; 18] = [
 ];
 
 /// Splitting rules by the names that `tokenizer.ggml.pre` may have.
-const RULES: [(&str, Rule); 7] = [
+pub(super) const RULES: [(&str, Rule); 7] = [
     ("default", Rule::Default),
     ("gpt-2", Rule::Gpt2),
     ("smollm", Rule::SmolLm),
@@ -98,7 +104,7 @@ const RULES: [(&str, Rule); 7] = [
 
 /// How a text is split before its parts are merged.
 #[derive(Clone, Copy, PartialEq)]
-enum Rule {
+pub(super) enum Rule {
     Default,
     Gpt2,
     SmolLm,
@@ -224,7 +230,7 @@ pub(super) fn text(container: &Container, embedded: usize) -> Result<Text> {
             .collect::<BTreeMap<_, _>>(),
         stop,
         embedded,
-        files: None,
+        origin: Origin::Gguf(container.encoded_under(PREFIX)),
     })
 }
 
@@ -262,26 +268,33 @@ fn byte_level(container: &Container, tokens: &[&str], vocab: Vocab) -> Result<(T
     let model = BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(llama3).build();
     let mut tokenizer = Tokenizer::new(model.map_err(|problem| Error::file(file, MERGES, problem))?);
 
-    let bytes = |use_regex| ByteLevel::new(false, true, use_regex);
-    let split = |pattern: &str| {
-        Split::new(SplitPattern::Regex(pattern.to_owned()), SplitDelimiterBehavior::Isolated, false)
-            .map_err(|problem| Error::file(file, PRE, problem))
-    };
-    let steps = match rule {
-        Rule::Default => {
-            let splits = DEFAULT_SPLITS.iter().map(|pattern| Ok(split(pattern)?.into()));
-            splits.chain([Ok(bytes(false).into())]).collect::<Result<Vec<_>>>()?
-        }
-        Rule::Gpt2 => vec![bytes(true).into()],
-        Rule::SmolLm => vec![Digits::new(true).into(), bytes(true).into()],
-        Rule::Llama3 => vec![split(LLAMA3_SPLIT)?.into(), bytes(false).into()],
-        Rule::Qwen2 => {
-            tokenizer.with_normalizer(Some(NFC));
-            vec![split(QWEN2_SPLIT)?.into(), bytes(false).into()]
-        }
-    };
-    tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(steps))).with_decoder(Some(bytes(true)));
+    let splitting = rule.splitting().map_err(|problem| Error::file(file, PRE, problem))?;
+    tokenizer.with_normalizer((rule == Rule::Qwen2).then_some(NFC));
+    tokenizer.with_pre_tokenizer(Some(splitting)).with_decoder(Some(bytes(true)));
     Ok((tokenizer, llama3))
+}
+
+fn bytes(use_regex: bool) -> ByteLevel {
+    ByteLevel::new(false, true, use_regex)
+}
+
+impl Rule {
+    /// The steps by which a text is split.
+    pub(super) fn splitting(self) -> tokenizers::Result<PreTokenizers> {
+        let split = |pattern: &str| {
+            Split::new(SplitPattern::Regex(pattern.to_owned()), SplitDelimiterBehavior::Isolated, false)
+        };
+        Ok(PreTokenizers::new(match self {
+            Rule::Default => {
+                let splits = DEFAULT_SPLITS.iter().map(|pattern| Ok(split(pattern)?.into()));
+                splits.chain([Ok(bytes(false).into())]).collect::<tokenizers::Result<Vec<_>>>()?
+            }
+            Rule::Gpt2 => vec![bytes(true).into()],
+            Rule::SmolLm => vec![Digits::new(true).into(), bytes(true).into()],
+            Rule::Llama3 => vec![split(LLAMA3_SPLIT)?.into(), bytes(false).into()],
+            Rule::Qwen2 => vec![split(QWEN2_SPLIT)?.into(), bytes(false).into()],
+        }))
+    }
 }
 
 /// The rule that the file names, or that of the vocabulary where it is one that everybody knows.
