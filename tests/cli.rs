@@ -206,6 +206,12 @@ fn exports_score_as_what_they_came_from() {
     for (left, right) in rows(&other).iter().zip(&rows(&scores)) {
         assert_same_logps(left, right, SAME_LOGPS);
     }
+    let gguf = at("merged.gguf");
+    done(&words!("export --model {model} --adapter {adapter} --output {gguf} --format gguf --dtype f32"));
+    done(&words!("score --model {gguf} --input {c} --output {other}"));
+    for (left, right) in rows(&other).iter().zip(&rows(&scores)) {
+        assert_same_logps(left, right, SAME_LOGPS);
+    }
     done(&words!("export --model {model} --adapter {adapter} --output {peft} --format peft --base-model org/name"));
     let config: Value = serde_json::from_slice(&bytes(&format!("{peft}/adapter_config.json"))).unwrap();
     assert_eq!((&config["base_model_name_or_path"], &config["peft_type"]), (&"org/name".into(), &"LORA".into()));
@@ -357,7 +363,17 @@ fn mistakes_are_one_line() {
     fails(&[&run[..], &words!("--full --lora-r 4")].concat(), 2, &["--full"]);
     fails(&[&run[..], &words!("--target-modules q_proj,x_proj")].concat(), 2, &["x_proj", "o_proj"]);
     fails(&words!("generate --model {model} --max-new-tokens 3 --device tpu x"), 2, &["tpu"]);
-    fails(&words!("export --model {model} --output {out} --format peft"), 1, &["expected --adapter"]);
+    let export = format!("export --model {model} --output {out}");
+    fails(&words!("export --model {model} --output {model} --format gguf"), 1, &["a folder, expected a file"]);
+    for (flags, expected) in [
+        ("--format peft", "--format peft: expected --adapter"),
+        ("--format gguf-lora", "--format gguf-lora: expected --adapter"),
+        ("--dtype q8_0", "--dtype q8_0: expected --format gguf with it"),
+        ("--adapter x --format peft --dtype f16", "--dtype: an adapter is written in f32"),
+        ("--base-model org/name", "--base-model: expected --format peft with it"),
+    ] {
+        fails(&words!("{export} {flags}"), 1, &[expected]);
+    }
     assert!(!folder.join("out/c.jsonl").exists());
 }
 

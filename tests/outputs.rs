@@ -101,6 +101,7 @@ fn no_verb_writes_over_what_it_reads() {
         "compare --model {model} --prompts {prompts} --sft {sft} --task {task} --iterations 1 --cut keep {SMALL}"
     );
     let export = format!("export --model {model} --adapter {adapter}");
+    let gguf = format!("{export} --format gguf");
     let mut cases = vec![
         (&sample, format!("{model}/model.safetensors"), "--model"),
         (&sample, format!("{model}/config.json"), "--model"),
@@ -121,6 +122,8 @@ fn no_verb_writes_over_what_it_reads() {
         (&export, model.clone(), "--model"),
         (&export, adapter.clone(), "--adapter"),
         (&export, run.clone(), "a run"),
+        (&gguf, format!("{model}/model.safetensors"), "--model"),
+        (&gguf, format!("{adapter}/adapter_model.safetensors"), "--adapter"),
         (&begin, model.clone(), "--model"),
         (&begin, adapter.clone(), "an adapter"),
         (&begin, prompts.clone(), "a file, expected a folder"),

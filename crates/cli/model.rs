@@ -71,7 +71,11 @@ pub(crate) fn load<B: Backend>(backend: &B, args: &ModelArgs, day: Option<Date>,
 }
 
 /// Reads a PEFT folder; with its fingerprint.
-pub(crate) fn load_adapter<B: Backend>(backend: &B, config: &LlamaConfig, folder: &Path) -> Result<(Adapter<B>, String)> {
+pub(crate) fn load_adapter<B: Backend>(
+    backend: &B,
+    config: &LlamaConfig,
+    folder: &Path,
+) -> Result<(Adapter<B>, String)> {
     const WEIGHTS: &str = "adapter_model.safetensors";
     let shown = folder.display();
     if folder.is_file() {

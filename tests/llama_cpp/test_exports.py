@@ -30,7 +30,7 @@ PROMPTS = [
 # Most that a log-prob of one token may differ by, and by how much a token may be less probable than the best one to be drawn
 # in its place: llama.cpp multiplies activations that it rounds to eight bits wherever weights are in blocks, and in half
 # precision wherever they are.
-TOLERANCES = {"f32": 2e-3, "f16": 2e-2, "bf16": 5e-2, "q8_0": 0.15, "blocks": 0.3}
+TOLERANCES = {"f32": 1e-3, "f16": 5e-3, "bf16": 1e-2, "q8_0": 0.05, "blocks": 0.1}
 
 
 def cream(*args):

@@ -277,6 +277,13 @@ mod tests {
     }
 
     #[test]
+    fn blocks_are_packed_bit_for_bit_as_gguf_packs_them() {
+        let Golden { bytes, values } = serde_json::from_slice(&golden_file("blocks/packed.json")).unwrap();
+        let packed: Vec<u8> = values.as_chunks().0.iter().flat_map(pack_q8_0).collect();
+        assert_eq!(packed.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), bytes);
+    }
+
+    #[test]
     fn every_half_converts_exactly() {
         for bits in 0..=u16::MAX {
             let expected = half::f16::from_bits(bits).to_f32();

@@ -62,10 +62,10 @@ pub(crate) fn run() -> Result<()> {
     })?;
     if python {
         crate::wheel::test()?;
+        llama_cpp()?;
     }
     if wasm && node {
-        // The program that the tests before these built, to compare with.
-        let program = crate::target()?.join("release/cream").with_extension(env::consts::EXE_EXTENSION);
+        let program = program()?;
         let node = || {
             let mut command = Command::new("node");
             command.env("CREAM_PROGRAM", &program).current_dir(crate::root());
@@ -90,6 +90,20 @@ pub(crate) fn run() -> Result<()> {
         println!("skipped: {skip}");
     }
     Ok(())
+}
+
+/// The program that the tests built.
+fn program() -> Result<PathBuf> {
+    Ok(crate::target()?.join("release/cream").with_extension(env::consts::EXE_EXTENSION))
+}
+
+/// What the program exports, run by llama.cpp.
+fn llama_cpp() -> Result<()> {
+    let bin = crate::wheel::environment(&crate::target()?.join("python-llama-cpp"), &["pytest", "xllamacpp"])?;
+    let mut python = Command::new(bin.join("python"));
+    python.args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/llama_cpp"]);
+    python.env("CREAM_PROGRAM", program()?).env("CREAM_MODEL", crate::model::path()?);
+    crate::run(python.current_dir(crate::root()))
 }
 
 /// Chromium, which CI installs, and the package that drives it.

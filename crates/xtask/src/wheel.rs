@@ -71,8 +71,8 @@ pub(crate) fn test() -> Result<()> {
     python(&["crates/python/tests/pairs_a_second.py"])
 }
 
-/// An environment with these packages; returns the folder of its programs.
-fn environment(place: &Path, packages: &[&str]) -> Result<PathBuf> {
+/// An environment with these packages, made where there is none; returns the folder of its programs.
+pub(crate) fn environment(place: &Path, packages: &[&str]) -> Result<PathBuf> {
     let bin = place.join(if cfg!(windows) { "Scripts" } else { "bin" });
     if !bin.exists() {
         crate::run(Command::new("python3").args(["-m", "venv"]).arg(place))?;

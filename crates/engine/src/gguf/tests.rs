@@ -1,6 +1,7 @@
 //! A tiny GGUF file written by hand, and everything that can be wrong with one.
 
 mod keys;
+mod save;
 mod vocab;
 
 use proptest::prelude::*;

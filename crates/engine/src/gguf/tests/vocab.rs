@@ -144,8 +144,8 @@ fn sentence_piece_files_that_do_not_say_begin_with_s() {
     assert_eq!(text.stop_tokens(), [2]);
 }
 
-#[test]
-fn sentence_piece_merges_follow_from_scores() {
+/// A file of SentencePiece BPE.
+pub(super) fn sentence_piece() -> Builder {
     let tokens = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "ab", "▁ab", "<0x21>"];
     let mut builder = Builder::tiny();
     builder.set("tokenizer.ggml.model", 8, string("llama"));
@@ -157,7 +157,12 @@ fn sentence_piece_merges_follow_from_scores() {
     builder.set("tokenizer.ggml.bos_token_id", 4, 1u32.to_le_bytes().to_vec());
     builder.set("tokenizer.ggml.eos_token_id", 4, 2u32.to_le_bytes().to_vec());
     *builder.tensor("token_embd.weight") = ("token_embd.weight".to_owned(), vec![8, 10], 0, vec![0; 320]);
-    let bytes = builder.build();
+    builder
+}
+
+#[test]
+fn sentence_piece_merges_follow_from_scores() {
+    let bytes = sentence_piece().build();
     let (_, text) = load("m.gguf", &bytes).unwrap();
     // "▁a" scores above "ab", so "▁ab" is made of "▁a" and "b".
     assert_eq!(text.raw("ab abab!").unwrap(), [1, 8, 8, 7, 9]);
