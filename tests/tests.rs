@@ -20,6 +20,8 @@ mod methods;
 mod models;
 /// Where results go: never over an input, a device or a link; standard input and output.
 mod outputs;
+/// Pairs of rewards from anywhere.
+mod rated;
 /// The page that `cream report` makes, in a browser too, and TensorBoard's files.
 mod report;
 /// `cream run` killed and taken up again.

@@ -1,7 +1,6 @@
 //! `cream import`
 
 mod choices;
-mod container;
 mod question;
 mod source;
 
@@ -13,6 +12,7 @@ use clap::ValueEnum;
 use cream::{Error, Progress, Row};
 
 use crate::args::Global;
+use crate::container;
 use crate::files::{Rows, name, stem};
 use crate::inputs::Inputs;
 use crate::output::Place;
@@ -79,7 +79,7 @@ pub(crate) fn run(global: &Global, args: &Args) -> Result<()> {
     let (file, stem) = (name(&args.input), stem(&args.input));
     let mut place = Place::open(&args.output, &Inputs::files([("--input", &args.input)])?)?;
     let mut bad = Rows::of(&args.input, args.skip_bad);
-    let (lines, left) = container::lines(&args.input)?;
+    let (lines, left) = container::lines(&args.input, source::is_read)?;
     let sources = cream::read_numbered::<Source>(&file, lines, &mut |error| bad.meet(error))?;
     let wrong = |line, problem| Error::Row { file: file.clone(), line, problem };
     let (first, source) = &sources[0];

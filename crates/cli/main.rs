@@ -1,13 +1,14 @@
 //! The program `cream`: reads flags, opens files, shows progress, and leaves the work to the libraries.
 //!
 //! One file a verb. What several verbs share: [`args`] (flags that become the libraries' options), [`device`], [`model`]
-//! and [`hub`] (model files), [`date`], [`files`] (JSONL in), [`inputs`] and [`output`] (where results go, never over what was
-//! read), [`progress`], [`timed`] and [`tensorboard`] (what is written of it),
+//! and [`hub`] (model files), [`date`], [`files`] and [`container`] (rows in), [`inputs`] and [`output`] (where results go,
+//! never over what was read), [`progress`], [`timed`] and [`tensorboard`] (what is written of it),
 //! [`interrupt`], [`drivers`]. There is no method and no maths here.
 
 mod args;
 mod bench;
 mod compare;
+mod container;
 mod date;
 mod demo;
 mod device;

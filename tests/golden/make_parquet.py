@@ -24,4 +24,13 @@ write("questions", questions, "snappy")  # as the hub's files are
 for compression in ["zstd", "gzip", "brotli", "lz4", "none"]:
     write(f"questions.{compression}", questions, compression)
 write("dolly", dolly, "zstd")
+rated = [
+    dict(prompt="Say \"hi\",\nplease.", completion="hi", reward=1.0, previous_reward=1.0, embedding=[0.5]),
+    dict(prompt="Say \"hi\",\nplease.", completion="Hi!", reward=3.0, previous_reward=3.0, embedding=[0.5]),
+    dict(prompt="Who swims?", completion="A fish.", reward=2.0, previous_reward=3.0, embedding=[0.5]),
+    dict(prompt="Say \"hi\",\nplease.", completion="no", reward=2.0, previous_reward=2.0, embedding=[0.5]),
+    dict(prompt="Who swims?", completion="A stone.", reward=1.0, previous_reward=1.0, embedding=[0.5]),
+    dict(prompt="Who swims?", completion="Fish", reward=3.0, previous_reward=2.0, embedding=[0.5]),
+]
+write("rated", rated, "snappy")
 write("bytes", [dict(question=b"Who swims?", answer=b"Fish.")], "none")

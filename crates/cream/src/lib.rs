@@ -72,15 +72,15 @@ pub use model_files::ModelFiles;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model_files::file_names;
 pub use pair::{
-    Cut, Level, PairInputs, PairOptions, PairReport, Pairing, Previous, Rankings, RejectedFrom, Reward, Skipped,
-    TrainReference, pair,
+    Cut, Labels, Level, PairInputs, PairOptions, PairReport, Pairing, Previous, Rankings, RejectedFrom, Reward,
+    Skipped, TrainReference, label, pair,
 };
 pub use policy::{Encoder, Policy};
 pub use progress::{Progress, Stage, Update};
 pub use report::{PromptReport, Report, RoundReport, StepReport};
 pub use rows::{
-    Completion, Completions, GivenPair, MetricsRow, Pair, PreferenceMetrics, Prompt, Ranking, Rewards, Scores, SftRow,
-    Turns, keep,
+    Completion, Completions, GivenPair, MetricsRow, Pair, PreferenceMetrics, Prompt, Ranking, Rated, Rewards, Scores,
+    SftRow, Turns, keep,
 };
 pub use run::{External, Load, RunInputs, run};
 pub use sample::{SampleOptions, sample};

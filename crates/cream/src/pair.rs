@@ -13,20 +13,22 @@
 //! `fixed:C`) changes a step's direction only where z = beta * h comes near logit(C), or below 1/2, where it turns
 //! every pair round. A C for each pair (level `per-prompt`) keeps its weight relative to the others.
 
+mod choices;
+mod label;
 mod options;
 mod rankings;
 mod rewards;
 
-use cream_core::consistency::mean;
-use cream_core::{choose_anchored_pair, choose_pair};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::rows::{Completion, Pair, Ranking, Rewards, Scores};
+use crate::rows::{Pair, Ranking, Rewards, Scores};
 use crate::train::PreferenceLoss;
-use rankings::{RankingSums, agreement, average};
+use choices::{Choice, Choices, Ranked, choose_pairs, pushed_the_other_way, some_cut};
+use rankings::{RankingSums, average};
 use rewards::Implied;
 
+pub use label::{Labels, label};
 pub use options::{Cut, Level, PairOptions, RejectedFrom, Reward, TrainReference};
 pub use rankings::Rankings;
 pub(crate) use rewards::check as check_rewards;
@@ -152,149 +154,56 @@ pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result
     let is_measured = options.level.is_measured() && previous_rewards.is_some();
 
     let mut sums = RankingSums::default();
-    let (mut pairs, mut rankings, mut skipped) = (Vec::new(), Vec::with_capacity(current.len()), Vec::new());
-    let (mut agreements, mut margins) = (Vec::new(), Vec::new());
-    let (mut all, mut all_cut) = (0, 0);
+    let mut rows = Vec::with_capacity(current.len());
     for (i, row) in current.iter().enumerate() {
-        let named = |e: cream_core::Error| Error::prompt(&row.id, e);
         let Some(own) = row.completions.len().checked_sub(anchors) else {
             let found = format_args!("{} completions and {anchors} anchors", row.completions.len());
             return Err(Error::prompt(&row.id, found));
         };
         if let Some(before) = &implied_previous {
-            sums.add(&implied.rewards[i][..own], &before.rewards[i][..own]).map_err(named)?;
+            let added = sums.add(&implied.rewards[i][..own], &before.rewards[i][..own]);
+            added.map_err(|e| Error::prompt(&row.id, e))?;
         }
-        let mut now = rewards[i].clone();
-        let mut before = previous_rewards.as_ref().map_or_else(|| vec![None; now.len()], |rewards| rewards[i].clone());
-        let cut: Vec<bool> = row.completions.iter().map(Completion::is_cut).collect();
-        all_cut += cut[..own].iter().filter(|&&cut| cut).count();
-        all += own;
-        if options.cut == Cut::Drop {
-            let rewards = now.iter_mut().zip(&mut before).zip(&cut).filter(|(_, cut)| **cut);
-            rewards.for_each(|((now, before), _)| (*now, *before) = (None, None));
-        }
-        let agreement = agree(&now[..own], &before[..own], options).map_err(named)?;
-        let choice = choose(&now, own, &cut, options).map_err(named)?;
-        let weighed = match choice {
-            Ok(choice) => weigh(agreement, is_measured, options)?.map(|consistency| (choice, consistency)),
-            Err(reason) => Err(reason),
-        };
-        rankings.push(Ranking { id: row.id.clone(), rewards: now, previous_rewards: before, agreement });
-        let (choice, consistency) = match weighed {
-            Ok(weighed) => weighed,
-            Err(reason) => {
-                skipped.push(Skipped { id: row.id.clone(), reason });
-                continue;
-            }
-        };
-        agreements.extend(agreement);
-        margins.push(choice.margin);
+        let (now, none) = (rewards[i].clone(), || vec![None; row.completions.len()]);
+        let before = previous_rewards.as_ref().map_or_else(none, |rewards| rewards[i].clone());
+        rows.push(Ranked { id: &row.id, completions: &row.completions, own, now, before });
+    }
+    let Choices { pairs, rankings, skipped, cut, all, mean_tau, mean_consistency, mean_reward_margin } =
+        choose_pairs(rows, is_measured, options)?;
+    let notes = [first_round(previous, previous_rewards.is_some(), options), some_cut(cut, all, options.cut)];
+    let notes = notes.into_iter().chain([pushed_the_other_way(&pairs, options.level)]).flatten().collect();
+    let made = |Choice { row, chosen, rejected, consistency }: &Choice| {
+        let (scores, reference) = (&current[*row], &reference[*row]);
         let train_reference = match options.train_reference {
-            TrainReference::Round => row,
-            TrainReference::Initial => &reference[i],
+            TrainReference::Round => scores,
+            TrainReference::Initial => reference,
         };
-        pairs.push(Pair {
-            id: row.id.clone(),
-            prompt: row.prompt.clone(),
-            chosen: row.completions[choice.chosen].clone(),
-            rejected: row.completions[choice.rejected].clone(),
-            consistency,
-            ref_chosen_logps: train_reference.logps[choice.chosen],
-            ref_rejected_logps: train_reference.logps[choice.rejected],
-        });
-    }
-    let mut mean_consistency = None;
-    if is_measured && !pairs.is_empty() {
-        let mean = mean(&pairs.iter().map(|pair| pair.consistency).collect::<Vec<_>>())?;
-        mean_consistency = Some(mean);
-        if options.level == Level::Mean {
-            pairs.iter_mut().for_each(|pair| pair.consistency = mean);
+        Pair {
+            id: scores.id.clone(),
+            prompt: scores.prompt.clone(),
+            chosen: scores.completions[*chosen].clone(),
+            rejected: scores.completions[*rejected].clone(),
+            consistency: *consistency,
+            ref_chosen_logps: train_reference.logps[*chosen],
+            ref_rejected_logps: train_reference.logps[*rejected],
         }
-    }
+    };
+    let pairs: Vec<Pair> = pairs.iter().map(made).collect();
     let own_tokens =
         |row: &Scores| row.tokens[..row.tokens.len() - anchors].iter().map(|&n| n as f64).collect::<Vec<_>>();
-    let first_round = first_round(previous, previous_rewards.is_some(), options);
     let report = PairReport {
         prompts: current.len(),
         pairs: pairs.len(),
-        cut: all_cut,
-        mean_tau: average(&agreements),
+        cut,
+        mean_tau,
         mean_consistency,
-        mean_reward_margin: average(&margins),
+        mean_reward_margin,
         mean_tokens: average(&current.iter().flat_map(own_tokens).collect::<Vec<_>>()),
         rankings: implied_previous.is_some().then(|| sums.mean()),
         skipped,
-        notes: [first_round, pushed_the_other_way(&pairs, options.level), some_cut(all_cut, all, options.cut)]
-            .into_iter()
-            .flatten()
-            .collect(),
+        notes,
     };
     Ok(Pairing { pairs, rankings, report })
-}
-
-/// How far two rankings agree on the completions that have a reward in both.
-fn agree(now: &[Option<f64>], before: &[Option<f64>], options: &PairOptions) -> Result<Option<f64>, cream_core::Error> {
-    let both = now.iter().zip(before).filter_map(|(&now, &before)| Some((now?, before?)));
-    let (now, before): (Vec<f64>, Vec<f64>) = both.unzip();
-    agreement(options.consistency, &now, &before)
-}
-
-/// The best and the worst of a prompt's completions, by their places, or why there is no pair. The first `own` are the
-/// current model's; the rejected one is of the rest, if there are any. Those that were `cut` are not chosen, unless they are
-/// kept.
-fn choose(
-    rewards: &[Option<f64>],
-    own: usize,
-    cut: &[bool],
-    options: &PairOptions,
-) -> Result<Result<cream_core::Pair, String>, cream_core::Error> {
-    let ranked: Vec<usize> = (0..rewards.len()).filter(|&place| rewards[place].is_some()).collect();
-    let (candidates, anchors) = ranked.split_at(ranked.partition_point(|&place| place < own));
-    let of = |places: &[usize]| places.iter().filter_map(|&place| rewards[place]).collect::<Vec<f64>>();
-    let anchored = own < rewards.len();
-    let too_few = if anchored { candidates.is_empty() || anchors.is_empty() } else { candidates.len() < 2 };
-    if too_few && ranked.len() < rewards.len() {
-        return Ok(Err(format!("{} of {} completions have a reward", ranked.len(), rewards.len())));
-    }
-    let ended: Vec<usize> = candidates.iter().copied().filter(|&place| !cut[place]).collect();
-    let best: &[usize] = if options.cut == Cut::Keep { candidates } else { &ended };
-    if best.is_empty() && !candidates.is_empty() {
-        return Ok(Err(format!(
-            "all {} completions were cut, and none is chosen (sample.max_new_tokens, pair.cut)",
-            candidates.len()
-        )));
-    }
-    let (pair, rejected, equal) = if anchored {
-        let pair = choose_anchored_pair(&of(best), &of(anchors), 0.0)?;
-        (pair, anchors, "no completion is better than the worst of the initial model's".to_owned())
-    } else if best.len() < candidates.len() {
-        let pair = choose_anchored_pair(&of(best), &of(candidates), 0.0)?;
-        (pair, candidates, "no completion that ended is better than the worst".to_owned())
-    } else {
-        (choose_pair(&of(candidates), 0.0)?, candidates, format!("all {} rewards are equal", candidates.len()))
-    };
-    Ok(match pair {
-        None => Err(equal),
-        Some(pair) if pair.margin < options.min_margin => {
-            Err(format!("margin is {}, expected at least {}", pair.margin, options.min_margin))
-        }
-        Some(pair) => {
-            Ok(cream_core::Pair { chosen: best[pair.chosen], rejected: rejected[pair.rejected], margin: pair.margin })
-        }
-    })
-}
-
-/// C of a prompt's pair, or why there is no pair.
-fn weigh(agreement: Option<f64>, is_measured: bool, options: &PairOptions) -> Result<Result<f64, String>> {
-    Ok(match (options.level, agreement) {
-        (Level::Fixed(consistency), _) => Ok(consistency),
-        _ if !is_measured => Ok(1.0),
-        (_, None) => Err("one of the two rankings is constant, so that they have no agreement".into()),
-        (_, Some(agreement)) => match options.map.apply(agreement)? {
-            Some(consistency) => Ok(consistency),
-            None => Err(format!("the two rankings agree by {agreement}, too little for map {}", options.map)),
-        },
-    })
 }
 
 /// What is said of a round whose previous model is the reference, or that has none.
@@ -317,34 +226,6 @@ fn first_round(previous: Previous<'_>, has_second: bool, options: &PairOptions) 
             let says: Vec<&str> = says.into_iter().filter_map(|(holds, words)| holds.then_some(words)).collect();
             (!says.is_empty()).then(|| format!("there is no former self yet: {}", says.join("; ")))
         }
-    }
-}
-
-/// What is said of completions that were cut.
-fn some_cut(cut: usize, all: usize, rule: Cut) -> Option<String> {
-    let rule = match rule {
-        Cut::Rank => "they are ranked, and none is chosen",
-        Cut::Keep => "they count as those that ended",
-        Cut::Drop => "they are dropped",
-    };
-    (cut > 0).then(|| format!("{cut} of {all} completions were cut at the longest length: {rule}"))
-}
-
-/// What is said where a C below 1/2 makes a pair's rejected completion the one that is learnt.
-fn pushed_the_other_way(pairs: &[Pair], level: Level) -> Option<String> {
-    let pushed = pairs.iter().filter(|pair| pair.consistency < 0.5).count();
-    let mean = average(&pairs.iter().map(|pair| pair.consistency).collect::<Vec<_>>())?;
-    let other_way = "pushed the other way, the rejected completion over the chosen";
-    match level {
-        _ if pushed == 0 => None,
-        Level::PerPrompt => {
-            let on_average = if mean < 0.5 { ", as the pairs are on average" } else { "" };
-            let count = pairs.len();
-            Some(format!(
-                "{pushed} of {count} pairs have a consistency below 1/2 (mean {mean:.3}) and are {other_way}{on_average}"
-            ))
-        }
-        _ => Some(format!("the mean consistency is {mean:.3}, below 1/2: all pairs are {other_way}")),
     }
 }
 

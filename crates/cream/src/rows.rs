@@ -5,6 +5,7 @@ mod messages;
 mod metrics;
 mod pair;
 mod ranking;
+mod rated;
 mod rewards;
 mod sft;
 
@@ -18,6 +19,7 @@ pub use completion::Completion;
 pub use metrics::{MetricsRow, PreferenceMetrics};
 pub use pair::{GivenPair, Pair};
 pub use ranking::Ranking;
+pub use rated::Rated;
 pub use rewards::Rewards;
 pub use sft::SftRow;
 

@@ -58,8 +58,24 @@ impl Pair {
 
 impl Serialize for Pair {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        GivenPair::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl From<Pair> for GivenPair {
+    fn from(pair: Pair) -> Self {
+        let Pair { id, prompt, chosen, rejected, consistency, ref_chosen_logps, ref_rejected_logps } = pair;
+        let ref_logps = Some([ref_chosen_logps, ref_rejected_logps]);
+        GivenPair { id: Some(id), prompt, chosen, rejected, consistency: Some(consistency), ref_logps }
+    }
+}
+
+impl Serialize for GivenPair {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut row = serializer.serialize_struct("Pair", 11)?;
-        row.serialize_field("id", &self.id)?;
+        if let Some(id) = &self.id {
+            row.serialize_field("id", id)?;
+        }
         match &self.prompt {
             Turns::Text(prompt) => {
                 row.serialize_field("prompt", prompt)?;
@@ -73,9 +89,13 @@ impl Serialize for Pair {
                 row.serialize_field("rejected", &turn(&self.rejected))?;
             }
         }
-        row.serialize_field("consistency", &self.consistency)?;
-        row.serialize_field("ref_chosen_logps", &self.ref_chosen_logps)?;
-        row.serialize_field("ref_rejected_logps", &self.ref_rejected_logps)?;
+        if let Some(consistency) = &self.consistency {
+            row.serialize_field("consistency", consistency)?;
+        }
+        if let Some([chosen, rejected]) = &self.ref_logps {
+            row.serialize_field("ref_chosen_logps", chosen)?;
+            row.serialize_field("ref_rejected_logps", rejected)?;
+        }
         let [chosen, rejected] = [&self.chosen, &self.rejected];
         for (said, ids, finish) in
             [(chosen, "chosen_token_ids", "chosen_finish"), (rejected, "rejected_token_ids", "rejected_finish")]

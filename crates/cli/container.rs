@@ -1,4 +1,4 @@
-//! JSON lines, a JSON array or parquet: all of them as JSON lines.
+//! JSON lines, a JSON array, parquet or CSV: all of them as JSON lines.
 
 use std::fs::File;
 use std::io::{BufRead, Cursor};
@@ -11,27 +11,27 @@ use cream::Unique;
 use parquet::basic::{ConvertedType, Type as PhysicalType};
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::schema::types::Type;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::source::is_read;
 use crate::files::{STANDARD, name, open};
 
-/// The rows of a file, a line each (blank lines may be among them), and the columns that were left out of them.
-pub(super) fn lines(path: &Path) -> Result<(Box<dyn BufRead>, Vec<String>)> {
+/// The rows of a file, a line each (blank lines may be among them), and the columns of parquet that were left out of them,
+/// since they are none of those that are `read`.
+pub(crate) fn lines(path: &Path, read: fn(&str) -> bool) -> Result<(Box<dyn BufRead>, Vec<String>)> {
     let name = name(path);
     let mut reader = open(path)?;
     let start = reader.fill_buf().with_context(|| format!("cannot read {name}"))?;
     if start.starts_with(b"PAR1") {
         // Its end is read first: of a file there, of a pipe in memory.
-        let read = || {
+        let rows = || {
             if path != Path::new(STANDARD) && path.is_file() {
-                return of_parquet(File::open(path)?);
+                return of_parquet(File::open(path)?, read);
             }
             let mut bytes = Vec::new();
             reader.read_to_end(&mut bytes)?;
-            of_parquet(Bytes::from(bytes))
+            of_parquet(Bytes::from(bytes), read)
         };
-        return without_panic(read).with_context(|| name);
+        return without_panic(rows).with_context(|| name);
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let bom = start.len() - text.len();
@@ -57,14 +57,14 @@ fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     result.unwrap_or_else(|_| bail!("damaged, expected a parquet file"))
 }
 
-/// Columns that no shape has and that mean nothing to a question, embeddings among them, are not read.
-fn of_parquet(file: impl ChunkReader + 'static) -> Result<(Box<dyn BufRead>, Vec<String>)> {
+/// Columns that are not read, embeddings among them, may hold anything.
+fn of_parquet(file: impl ChunkReader + 'static, is_read: fn(&str) -> bool) -> Result<(Box<dyn BufRead>, Vec<String>)> {
     let reader = SerializedFileReader::new(file)?;
     let schema = reader.metadata().file_metadata().schema();
     let (read, left): (Vec<_>, Vec<_>) = schema.get_fields().iter().cloned().partition(|field| is_read(field.name()));
     let left: Vec<String> = left.iter().map(|field| field.name().to_owned()).collect();
     if read.is_empty() {
-        bail!("none of the shapes that `cream import --help` lists; the columns are {}", left.join(", "));
+        bail!("no column that is used here; the columns are {}", left.join(", "));
     }
     if let Some(bytes) = read.iter().find(|field| has_bytes(field)) {
         bail!("column {:?} holds bytes, expected text: mark it as such (in pyarrow, cast it to string)", bytes.name());
@@ -75,6 +75,26 @@ fn of_parquet(file: impl ChunkReader + 'static) -> Result<(Box<dyn BufRead>, Vec
         rows.push(row?.to_json_value());
     }
     Ok((Box::new(Cursor::new(cream::to_jsonl(&rows))), left))
+}
+
+/// The rows of a CSV file with a line of names, a line of JSON each. All values are texts, but for those of columns that
+/// `are_numbers`, where nothing is null, and lists in columns that `are_lists`, in JSON's form.
+pub(crate) fn of_csv(path: &Path, are_numbers: &[&str], are_lists: &[&str]) -> Result<Box<dyn BufRead>> {
+    let name = || name(path);
+    let mut reader = csv::Reader::from_reader(open(path)?);
+    let columns = reader.headers().with_context(name)?.clone();
+    let mut rows: Vec<Map<String, Value>> = Vec::new();
+    for row in reader.records() {
+        let row = row.with_context(name)?;
+        let value = |column: &str, text: &str| match text {
+            "" if are_numbers.contains(&column) => Value::Null,
+            _ if are_numbers.contains(&column) => text.trim().parse::<f64>().map_or_else(|_| text.into(), Value::from),
+            _ if are_lists.contains(&column) => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+            _ => text.into(),
+        };
+        rows.push(columns.iter().zip(&row).map(|(column, text)| (column.to_owned(), value(column, text))).collect());
+    }
+    Ok(Box::new(Cursor::new(cream::to_jsonl(&rows))))
 }
 
 /// Whether bytes that no one calls text are in a column: they would come out as base64.
