@@ -1,8 +1,12 @@
-"""The maths of CREAM (arXiv 2410.12735) on numpy arrays: rewards, rankings, consistency, pairs, the loss with its gradient.
+"""Language models that improve by judging themselves (CREAM, arXiv 2410.12735): the maths on numpy arrays, and the loop.
 
-Arguments are anything that ``numpy.asarray`` takes. The last axis of rewards is that of the N completions of a prompt; axes
-before it are a batch. What the maths refuses is a ValueError in one sentence; a quantity that is not defined for good input,
-such as tau-b of a constant ranking, is NaN. Log-probs, rewards and losses are float64.
+The maths: rewards, rankings, consistency, pairs, the loss with its gradient. Arguments are anything that ``numpy.asarray``
+takes. The last axis of rewards is that of the N completions of a prompt; axes before it are a batch. What the maths refuses is
+a ValueError in one sentence; a quantity that is not defined for good input, such as tau-b of a constant ranking, is NaN.
+Log-probs, rewards and losses are float64.
+
+The loop: :func:`run`, :func:`sample`, :func:`score` and :func:`label` call the program that comes with this package.
+:mod:`cream.trl` trains with TRL.
 """
 
 from __future__ import annotations
@@ -13,10 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _cream
+from .loop import Labels, Run, label, run, sample, score
+from .program import Error
 
 __all__ = [
-    "PairLoss", "Pairs", "agreement", "choose_anchored_pair", "choose_pair", "consistency", "implicit_reward", "kendall",
-    "length_normalised_reward", "length_penalised_reward", "mean_consistency", "pair_loss", "ranks", "spearman", "top_order",
+    "Error", "Labels", "PairLoss", "Pairs", "Run", "agreement", "choose_anchored_pair", "choose_pair", "consistency",
+    "implicit_reward", "kendall", "label", "length_normalised_reward", "length_penalised_reward", "mean_consistency",
+    "pair_loss", "ranks", "run", "sample", "score", "spearman", "top_order",
 ]
 
 Ties = Literal["average", "ordinal"]
