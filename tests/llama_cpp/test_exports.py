@@ -117,7 +117,7 @@ def subject(request, tmp_path_factory):
 
 @contextmanager
 def llama_cpp(model, lora=None):
-    """llama.cpp's server of a model; yields a function that posts to it."""
+    """llama.cpp's server of a model; yields a function that posts to it, with its address."""
     params = xllamacpp.CommonParams()
     params.model.path, params.n_ctx, params.n_parallel, params.warmup = str(model), 256, 1, False
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
@@ -131,6 +131,7 @@ def llama_cpp(model, lora=None):
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
+    post.address = server.listening_address
     yield post
     del server
 

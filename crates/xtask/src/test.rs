@@ -51,6 +51,7 @@ pub(crate) fn run() -> Result<()> {
     if c {
         crate::c::run()?;
     }
+    crate::burn::run(bare_metal.then_some(BARE_METAL))?;
     let required: &[_] = if in_ci { &[("CREAM_REQUIRE_GPU", "1")] } else { &[] };
     let tests = ["test", "--release", "--workspace", "--locked"];
     step(&[&tests[..], &["--no-run"]].concat(), required)?;
@@ -97,13 +98,15 @@ fn program() -> Result<PathBuf> {
     Ok(crate::target()?.join("release/cream").with_extension(env::consts::EXE_EXTENSION))
 }
 
-/// What the program exports, run by llama.cpp.
+/// What the program exports, run by llama.cpp, and the example that drives its server.
 fn llama_cpp() -> Result<()> {
     let bin = crate::wheel::environment(&crate::target()?.join("python-llama-cpp"), &["pytest", "xllamacpp"])?;
     let mut python = Command::new(bin.join("python"));
     python.args(["-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/llama_cpp"]);
-    python.env("CREAM_PROGRAM", program()?).env("CREAM_MODEL", crate::model::path()?);
-    crate::run(python.current_dir(crate::root()))
+    // Tests build examples, too.
+    let example = crate::target()?.join("release/examples/server").with_extension(env::consts::EXE_EXTENSION);
+    python.env("CREAM_PROGRAM", program()?).env("CREAM_SERVER_EXAMPLE", example);
+    crate::run(python.env("CREAM_MODEL", crate::model::path()?).current_dir(crate::root()))
 }
 
 /// Chromium, which CI installs, and the package that drives it.

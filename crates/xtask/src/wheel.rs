@@ -22,10 +22,10 @@ pub(crate) fn python() -> Result<()> {
     crate::test::installed_in_ci("python3 with venv", &["python3", "python3-venv"])
 }
 
-/// Builds the program and the wheel.
-pub(crate) fn run() -> Result<()> {
+/// Builds the program and the wheel, and returns where that is.
+pub(crate) fn run() -> Result<PathBuf> {
     step(&["build", "--release", "--locked", "--package", "cream-cli"], &[])?;
-    build().map(drop)
+    build()
 }
 
 /// Builds the wheel with the program that is there already, and returns where it is.
