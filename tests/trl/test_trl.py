@@ -116,8 +116,7 @@ def test_label_is_the_programs(model_folder, tmp_path):
             weight.data += size * torch.randn_like(weight)
         models.append(model)
     reference, previous, current = models
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    found = label(Dataset.from_list(texts), current, previous, reference, tokenizer, beta=BETA, level="per-prompt")
+    found = label(Dataset.from_list(texts), current, previous, reference, beta=BETA, level="per-prompt")
     scores = []
     for name, model in ("current", current), ("previous", previous), ("reference", reference):
         folder = tmp_path / name

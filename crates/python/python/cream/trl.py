@@ -14,6 +14,7 @@ import torch  # type: ignore[import-not-found, unused-ignore]
 import trl  # type: ignore[import-not-found, unused-ignore]
 from datasets import Dataset  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from packaging.version import Version
+from transformers import AutoTokenizer  # type: ignore[import-not-found, unused-ignore]
 
 from . import agreement, choose_pair, consistency as consistency_of, implicit_reward, mean_consistency
 
@@ -138,15 +139,16 @@ def _datasets(train: Any, evaluation: Any) -> dict[str, Any]:
 
 
 def label(
-    dataset: Dataset, current: Any, previous: Any, reference: Any, tokenizer: Any, *, beta: float = 0.1, measure: Any = "kendall",
-    map: str = "linear", level: str = "mean", batch_size: int = 8,
+    dataset: Dataset, current: Any, previous: Any, reference: Any, *, processing_class: Any = None, beta: float = 0.1,
+    measure: Any = "kendall", map: str = "linear", level: str = "mean", batch_size: int = 8,
 ) -> Dataset:
     """Pairs with their consistency, from the completions that the current model was asked for.
 
     ``dataset`` has ``prompt``, a text or a list of messages, and ``completions``, N >= 2 texts each. Models are those of
     transformers or peft: the current one, that of the iteration before, and the initial one, ``reference``; in the first
-    iteration the last two are the same, and the former ranking is by mean log-prob per token. ``level`` is ``"mean"``, one
-    consistency for all pairs, or ``"per-prompt"``.
+    iteration the last two are the same, and the former ranking is by mean log-prob per token. ``processing_class`` is the
+    tokenizer, by default that of the reference's checkpoint. ``level`` is ``"mean"``, one consistency for all pairs, or
+    ``"per-prompt"``.
 
     Returns ``prompt``, ``chosen``, ``rejected``, ``consistency``, ``ref_chosen_logps`` and ``ref_rejected_logps``, which are
     the current model's. Prompts whose rewards are all equal give no pair; nor do those whose agreement is undefined.
@@ -160,6 +162,7 @@ def label(
     for number, (_, completions) in enumerate(rows):
         if len(completions) < 2:
             raise ValueError(f"row {number} has {len(completions)} completions, expected at least 2")
+    tokenizer = processing_class or AutoTokenizer.from_pretrained(reference.config.name_or_path)
     tokens = [_tokens(tokenizer, prompt, text) for prompt, completions in rows for text in completions]
     logps = [_logps(model, tokens, tokenizer, batch_size) for model in (current, previous, reference)]
     lengths = np.array([len(ids) - start for ids, start in tokens])
