@@ -1,7 +1,7 @@
-//! A GGUF file of any bytes is read or refused, whole and in parts alike; what is read can be used.
+//! A GGUF file of any bytes is read or refused, whole and in parts alike; what is read can be used, and written again.
 #![no_main]
 
-use cream_engine::gguf;
+use cream_engine::{Cpu, Dtype, gguf};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,6 +12,8 @@ fuzz_target!(|bytes: &[u8]| {
         for tensor in checkpoint.tensors.values() {
             tensor.to_f32();
         }
+        let saved = pollster::block_on(gguf::save(&Cpu::new(), &checkpoint, None, &text, Dtype::Q8_0));
+        let _ = gguf::load("fuzz.gguf", &saved.expect("what was read can be written"));
         let _ = text.raw("a 12 b").map(|tokens| text.said(&tokens, cream_engine::Finish::Length));
     }
 });
