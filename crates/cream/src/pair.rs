@@ -170,8 +170,9 @@ pub fn pair(inputs: &PairInputs<'_>, beta: f64, options: &PairOptions) -> Result
     }
     let Choices { pairs, rankings, skipped, cut, all, mean_tau, mean_consistency, mean_reward_margin } =
         choose_pairs(rows, is_measured, options)?;
-    let notes = [first_round(previous, previous_rewards.is_some(), options), some_cut(cut, all, options.cut)];
-    let notes = notes.into_iter().chain([pushed_the_other_way(&pairs, options.level)]).flatten().collect();
+    let first_round = first_round(previous, previous_rewards.is_some(), options);
+    let notes = [first_round, pushed_the_other_way(&pairs, options.level), some_cut(cut, all, options.cut)];
+    let notes = notes.into_iter().flatten().collect();
     let made = |Choice { row, chosen, rejected, consistency }: &Choice| {
         let (scores, reference) = (&current[*row], &reference[*row]);
         let train_reference = match options.train_reference {

@@ -55,8 +55,8 @@ pub fn label(rows: &[Rated], options: &PairOptions) -> Result<Labels> {
     let plain = "no previous rewards are given: no consistency is measured, and the pairs are for plain DPO".to_owned();
     let notes = [
         (options.level.is_measured() && !is_compared).then_some(plain),
-        some_cut(cut, all, options.cut),
         pushed_the_other_way(&pairs, options.level),
+        some_cut(cut, all, options.cut),
     ];
     let report = PairReport {
         prompts: gathered.len(),
